@@ -1,0 +1,151 @@
+"""Build the book: execute the notebooks, lay out the pages, render. `make book` calls this."""
+
+import argparse
+import filecmp
+import os
+import shutil
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from execute import (
+    NOTEBOOKS,
+    PROFILES,
+    ROOT,
+    BuildError,
+    execute,
+    execute_all,
+    make_job,
+    notebook_names,
+    parse_parameters,
+)
+
+BOOK = ROOT / "book"
+NOT_PAGES = {"build.py", "execute.py", "__pycache__", "results"}
+
+
+def mirror(source: Path, target: Path) -> set[Path]:
+    """Copy a file or a folder; what is the same already keeps its time, so that nothing is rendered twice.
+
+    Returns:
+        The files that belong to the copy.
+    """
+    if source.is_file():
+        if not (target.is_file() and filecmp.cmp(source, target, shallow=False)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        return {target}
+    return {file for child in source.iterdir() for file in mirror(child, target / child.name)}
+
+
+def lay_out(folder: Path) -> None:
+    """The book's sources in `folder`: prose, look, bundled MathJax; executed notebooks are in pages/ already."""
+    kept = set()
+    for child in BOOK.iterdir():
+        if child.name not in NOT_PAGES:
+            kept |= mirror(child, folder / child.name)
+    kept |= bundle_mathjax(folder / "_bundled" / "_static" / "mathjax")
+    kept |= {folder / "pages" / f"{name}.ipynb" for name in notebook_names()}
+    for file in folder.rglob("*"):
+        if file.is_file() and file not in kept:
+            file.unlink()
+
+
+def bundle_mathjax(target: Path) -> set[Path]:
+    """MathJax from its wheel, so that formulas render from disk and no other host is asked."""
+    spec = find_spec("mathjax")
+    if spec is None or not spec.submodule_search_locations:
+        raise BuildError("MathJax is missing: pip install django-static-mathjax==3.2.2.1, or make clean-all and again")
+    source = Path(spec.submodule_search_locations[0]) / "static" / "mathjax" / "es5"
+    return mirror(source / "tex-svg-full.js", target / "tex-svg-full.js")
+
+
+def render(source: Path, target: Path) -> Path:
+    """Run Jupyter Book with warnings as errors; a failed build leaves the rendered book that was there.
+
+    Returns:
+        Path of index.html.
+    """
+    call = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+    command = [
+        sys.executable,
+        "-c",
+        call,
+        "build",
+        str(source),
+        "--path-output",
+        str(target),
+        "-W",
+        "--keep-going",
+        "-q",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}  # for the API reference
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        log = (done.stdout + done.stderr).strip().splitlines()
+        told = [line for line in log if "WARNING" in line or "ERROR" in line or "rror:" in line] or log[-20:]
+        raise BuildError("the book did not render:\n" + "\n".join(told))
+    return target / "_build" / "html" / "index.html"
+
+
+def build(profile: str) -> Path:
+    """Everything, for one profile. Profiles never share a folder."""
+    folder = ROOT / "build" / profile
+    jobs = [make_job(name, profile, {}) for name in notebook_names()]
+    execute_all(jobs, folder / "source" / "pages")
+    print("Rendering ...", flush=True)
+    lay_out(folder / "source")
+    return render(folder / "source", folder)
+
+
+def main() -> int:
+    """The command line; 0 when all went well, 1 with a line that says what did not."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", default="quick", help=f"one of {', '.join(PROFILES)}")
+    parser.add_argument("--only", metavar="NB", help="execute this notebook alone, into build/PROFILE/own/")
+    parser.add_argument("words", nargs="*", metavar="-p NAME VALUE", help="parameters for --only, after --")
+    arguments = parser.parse_args()
+    began = time.perf_counter()
+    try:
+        if arguments.only:
+            job = make_job(arguments.only, arguments.profile, parse_parameters(arguments.words))
+            target = ROOT / "build" / arguments.profile / "own" / f"{job.name}.ipynb"
+            print(f"Executing {NOTEBOOKS.name}/{job.name}.ipynb ...", flush=True)
+            execute(job, target)
+            html = as_html(target)
+            print(f"{target}\n{html}")
+        else:
+            print(f"The book is at {build(arguments.profile)}")
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept", file=sys.stderr)
+        return 1
+    print(f"It took {time.perf_counter() - began:.0f} s")
+    return 0
+
+
+def as_html(page: Path) -> Path:
+    """One executed notebook as a page that a browser opens."""
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter",
+        "nbconvert",
+        "--to",
+        "html",
+        "--log-level",
+        "ERROR",
+        str(page),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BuildError(f"{page.name} was executed but not converted: {done.stderr.strip().splitlines()[-1]}")
+    return page.with_suffix(".html")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

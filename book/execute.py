@@ -1,0 +1,193 @@
+"""Execute notebooks with papermill: two at a time, only what has changed, one line for what is wrong."""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+PROFILES = ("smoke", "quick", "paper")
+
+
+class BuildError(Exception):
+    """Something the caller can act on; its message is one line."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook with the parameters that differ from those it holds."""
+
+    name: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> Path:
+        return NOTEBOOKS / f"{self.name}.ipynb"
+
+    def key(self) -> str:
+        """Hash of all that decides the executed page: notebook, parameters, library, torch's version."""
+        digest = hashlib.sha256(self.source.read_bytes())
+        digest.update(json.dumps(self.parameters, sort_keys=True).encode())
+        for module in sorted((ROOT / "eecore").rglob("*.py")):
+            digest.update(module.read_bytes())
+        digest.update((ROOT / "constraints.txt").read_bytes())
+        return digest.hexdigest()
+
+
+def notebook_names() -> list[str]:
+    """Names of all notebooks; home reads what the others train and comes last."""
+    names = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+    return sorted(names, key=lambda name: (name == "home", name))
+
+
+def profile_parameters(profile: str) -> dict[str, dict[str, Any]]:
+    """Parameters that a profile overrides, per notebook. The notebooks' own literals are `quick`."""
+    if profile not in PROFILES:
+        raise BuildError(f"PROFILE: {profile!r} is not known. Known: {', '.join(PROFILES)}")
+    path = NOTEBOOKS / "profiles" / f"{profile}.yaml"
+    if not path.is_file():
+        return {}
+    loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return {name: loaded.get(name, {}) for name in notebook_names()}
+
+
+def parse_parameters(words: list[str]) -> dict[str, Any]:
+    """`-p NAME VALUE ...`, as papermill takes them; a VALUE is YAML: 3, [0,1], [digits]."""
+    values: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        if rest[0] not in ("-p", "--parameters") or len(rest) < 3:
+            raise BuildError(f"ARGS: expected -p NAME VALUE, got {' '.join(rest)!r}")
+        try:
+            values[rest[1]] = yaml.safe_load(rest[2])
+        except yaml.YAMLError:
+            raise BuildError(f"{rest[1]}: {rest[2]!r} is neither a number, a word nor a list") from None
+        rest = rest[3:]
+    return values
+
+
+def make_job(name: str, profile: str, extra: dict[str, Any]) -> Job:
+    """A job whose notebook and parameter names exist."""
+    if name not in notebook_names():
+        raise BuildError(f"NB: {name!r} is not known. Known: {', '.join(notebook_names())}")
+    known = list(papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb")))
+    for parameter in extra:
+        if parameter not in known:
+            raise BuildError(f"parameter: {parameter!r} is not known in {name}. Known: {', '.join(known)}")
+    return Job(name, {**profile_parameters(profile).get(name, {}), **extra})
+
+
+def is_current(job: Job, target: Path) -> bool:
+    """Whether `target` was executed from exactly this job."""
+    try:
+        done = nbformat.read(target, as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError):
+        return False
+    return done.metadata.get("eecore", {}).get("key") == job.key()
+
+
+def execute(job: Job, target: Path) -> float:
+    """Execute one notebook into `target`, whole or not at all.
+
+    Returns:
+        Seconds it took.
+    Raises:
+        BuildError: a cell failed; one line, and the page that was there stays away from the book.
+    """
+    began = time.perf_counter()
+    key = job.key()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.stem}.{os.getpid()}.ipynb")
+    parameters = unfinished.with_suffix(".yaml")
+    parameters.write_text(yaml.safe_dump(job.parameters), encoding="utf-8")
+    command = [sys.executable, "-m", "papermill", str(job.source), str(unfinished), "-f", str(parameters)]
+    command += ["--cwd", str(ROOT), "--no-progress-bar", "--log-level", "ERROR", "--kernel", "python3"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "EECORE_STORE": _store(),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if done.returncode:
+            raise BuildError(f"{job.name}: {_why(unfinished, done.stderr)}")
+        page = nbformat.read(unfinished, as_version=4)
+        page.metadata = {k: v for k, v in page.metadata.items() if k in ("kernelspec", "language_info")}
+        page.metadata["eecore"] = {"key": key, "parameters": job.parameters}
+        nbformat.write(page, unfinished)
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+        parameters.unlink(missing_ok=True)
+    return time.perf_counter() - began
+
+
+def _store() -> str:
+    return os.environ.get("EECORE_STORE") or str(ROOT / "runs")
+
+
+def _why(executed: Path, stderr: str) -> str:
+    """The failed cell's error as one line; the end of the traceback where it is not one of ours."""
+    try:
+        cells = nbformat.read(executed, as_version=4).cells
+    except (OSError, ValueError, nbformat.reader.NotJSONError):
+        return stderr.strip().splitlines()[-1] if stderr.strip() else "papermill failed"
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "error" and output.ename != "PapermillExecutionError":
+                message = " ".join(output.evalue.split())
+                ours = output.ename in (
+                    "SettingError",
+                    "DataError",
+                    "StoreError",
+                    "TrainingError",
+                    "EecoreError",
+                )
+                return message if ours else f"{output.ename}: {message}\n{_plain(output.traceback)}"
+    return stderr.strip().splitlines()[-1] if stderr.strip() else "papermill failed"
+
+
+def _plain(traceback: list[str]) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
+
+
+def execute_all(jobs: list[Job], folder: Path, at_once: int = 2) -> dict[str, float]:
+    """Execute what has changed, `at_once` notebooks at a time.
+
+    Returns:
+        Seconds per executed notebook; those that were current are not in it.
+    Raises:
+        BuildError: one or more failed; the others are finished and kept.
+    """
+    stale = [job for job in jobs if not is_current(job, folder / f"{job.name}.ipynb")]
+    for job in stale:
+        (folder / f"{job.name}.ipynb").unlink(missing_ok=True)
+    print(f"Notebooks: {len(jobs)}, of which {len(jobs) - len(stale)} are up to date", flush=True)
+    seconds: dict[str, float] = {}
+    errors = []
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        waiting = {pool.submit(execute, job, folder / f"{job.name}.ipynb"): job.name for job in stale}
+        for future in concurrent.futures.as_completed(waiting):
+            name = waiting[future]
+            try:
+                seconds[name] = future.result()
+                print(f"  [{len(seconds) + len(errors)}/{len(stale)}] {name}: {seconds[name]:.0f} s", flush=True)
+            except BuildError as error:
+                errors.append(str(error))
+                print(f"  [{len(seconds) + len(errors)}/{len(stale)}] {name}: failed", flush=True)
+    if errors:
+        raise BuildError("\n".join(errors))
+    return seconds

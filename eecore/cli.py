@@ -1,0 +1,196 @@
+"""The command line: python -m eecore."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from eecore import data, models
+from eecore.errors import EecoreError, SettingError
+from eecore.training import Result, Run, Store, grid, sweep, train
+from eecore.training.sweep import shared_phases
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Train early-exit networks in several regimes and look at the results.",
+    epilog="Example: python -m eecore train --dataset mnist1d --model vit_nano --regime mixed --epochs 10 --seed 0",
+)
+runs_app = typer.Typer(no_args_is_help=True, help="What is in the store of trained runs.")
+app.add_typer(runs_app, name="runs", epilog="Example: python -m eecore runs list")
+console = Console(soft_wrap=True)
+
+Dataset = Annotated[str, typer.Option(help="Name of a data set; `eecore data` lists them.")]
+Model = Annotated[str, typer.Option(help="Name of a model; `eecore models` lists them.")]
+Folder = Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")]
+
+
+def accuracy_line(result: Result) -> str:
+    """Test accuracy of every exit, in percent, on one line."""
+    frame = result.frame().query("split == 'test'")
+    cells = " ".join(f"{100 * a:.1f}" for a in frame.accuracy)
+    run = result.run
+    return f"{run.dataset} {run.model} {run.regime} seed {run.seed}: test accuracy per exit (%) {cells}"
+
+
+@app.command("train", epilog="Example: python -m eecore train --dataset digits --model mlp_nano --regime joint")
+def train_command(
+    dataset: Dataset = "mnist1d",
+    model: Model = "vit_nano",
+    regime: Annotated[str, typer.Option(help="disjoint, joint, mixed, joint_long, ...")] = "mixed",
+    epochs: Annotated[int, typer.Option(help="Epochs of each phase.")] = 10,
+    seed: Annotated[int, typer.Option(help="0 or greater.")] = 0,
+    exits: Annotated[str, typer.Option(help="every, every:2, macs:4 or block indices such as 0,2,5.")] = "every",
+    head: Annotated[str, typer.Option(help="Kind of the heads.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Threads of torch; part of a run's identity.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
+    recipe: Annotated[list[str] | None, typer.Option(help="A setting of the recipe, such as lr=0.001.")] = None,
+    store: Folder = None,
+) -> None:
+    """Train one network in one regime; what is stored already is not trained again."""
+    settings: dict[str, Any] = {"exits": _exits(exits), "head": head, "threads": threads, "device": device}
+    run = Run(dataset=dataset, model=model, regime=regime, epochs=epochs, seed=seed, **settings)
+    if recipe:
+        assert run.recipe is not None
+        run = run.replace(recipe=type(run.recipe)(**{**run.recipe.model_dump(), **_assignments(recipe)}))
+    console.print(accuracy_line(train(run, Store(store))), highlight=False)
+
+
+def _exits(text: str) -> str | tuple[int, ...]:
+    parts = text.split(",")
+    return tuple(int(p) for p in parts) if all(p.strip().isdigit() for p in parts) else text
+
+
+def _assignments(texts: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingError(f"recipe: expected name=value, got {text!r}")
+        try:
+            values[name] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name] = value
+    return values
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+@app.command("sweep", epilog="Example: python -m eecore sweep --datasets mnist1d,digits --seeds 0,1,2 --epochs 5")
+def sweep_command(
+    datasets: Annotated[str, typer.Option(help="Names, with commas between them.")] = "mnist1d",
+    models_: Annotated[str, typer.Option("--models", help="Names, with commas.")] = "vit_nano",
+    regimes: Annotated[str, typer.Option(help="Names, with commas.")] = "disjoint,joint,mixed",
+    seeds: Annotated[str, typer.Option(help="Integers, with commas.")] = "0",
+    epochs: Annotated[int, typer.Option(help="Epochs of each phase.")] = 10,
+    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    store: Folder = None,
+) -> None:
+    """Train every combination; a prefix that several regimes share is trained once."""
+    if not all(word.isdigit() for word in _words(seeds)):
+        raise SettingError(f"seeds: expected integers with commas, such as 0,1,2, got {seeds!r}")
+    chosen = [int(word) for word in _words(seeds)]
+    runs = grid(_words(datasets), _words(models_), _words(regimes), chosen, epochs=epochs)
+    for result in sweep(runs, Store(store), workers):
+        console.print(accuracy_line(result), highlight=False)
+    phases, distinct = shared_phases(runs)
+    console.print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")
+
+
+@app.command("data", epilog="Example: python -m eecore data")
+def data_command() -> None:
+    """List the data sets: kind, shape, classes, source, licence."""
+    table = Table("name", "kind", "shape", "classes", "licence", "source")
+    for name in data.names():
+        info = data.info(name)
+        shape = " x ".join(map(str, info.shape))
+        table.add_row(name, info.kind, shape, str(info.classes), info.licence, info.source)
+    console.print(table)
+
+
+@app.command("models", epilog="Example: python -m eecore models --dataset fashion_mnist")
+def models_command(dataset: Dataset = "mnist1d") -> None:
+    """List the models as they are built for a data set: parameters, MACs, exits."""
+    info = data.info(dataset)
+    table = Table("name", "parameters", "backbone MACs", "exits", "first exit's MACs", "head")
+    for name in models.names():
+        try:
+            about = models.describe(name, kind=info.kind, shape=info.shape, classes=info.classes)
+        except SettingError as misfit:
+            table.add_row(name, f"does not fit: {misfit}", "", "", "", "")
+            continue
+        counts = (about["parameters"], about["backbone_macs"], len(about["exits"]), about["macs"][0])
+        table.add_row(name, *(f"{count:,}" for count in counts), about["head"])
+    console.print(table)
+
+
+@runs_app.command("list", epilog="Example: python -m eecore runs list")
+def runs_list(store: Folder = None) -> None:
+    """One line per stored prefix of a chain."""
+    here = Store(store)
+    table = Table("key", "data", "model", "seed", "phases", "seconds", "kB")
+    for key in here.stored_keys():
+        record = here.record(key, "weights")
+        if record is None:
+            table.add_row(key, "unfinished" if here.record(key, "partial") else "empty", "", "", "", "", "")
+            continue
+        about, phases = record["identity"], record["phases"]
+        chain = " + ".join(f"{p['trains']}:{p['epochs']}" for p in phases)
+        seconds = f"{sum(p['seconds'] for p in phases):.1f}"
+        size = f"{here.bytes(key) / 1000:.0f}"
+        table.add_row(key, about["dataset"], about["model"], str(about["seed"]), chain, seconds, size)
+    console.print(table)
+
+
+@runs_app.command("show", epilog="Example: python -m eecore runs show 3f2a")
+def runs_show(key: Annotated[str, typer.Argument(help="A key, or its beginning.")], store: Folder = None) -> None:
+    """The whole record of one stored prefix, as JSON."""
+    here = Store(store)
+    matching = [k for k in here.stored_keys() if k.startswith(key)]
+    if len(matching) != 1:
+        raise SettingError(f"key: {key!r} fits {len(matching)} stored runs; `runs list` shows them")
+    record = here.record(matching[0], "logits") or here.record(matching[0], "weights")
+    console.print_json(json.dumps(record))
+
+
+@runs_app.command("prune", epilog="Example: python -m eecore runs prune --unfinished")
+def runs_prune(
+    keys: Annotated[list[str] | None, typer.Argument(help="Keys to remove.")] = None,
+    unfinished: Annotated[bool, typer.Option(help="Remove what has no finished phase.")] = False,
+    everything: Annotated[bool, typer.Option(help="Remove all runs.")] = False,
+    store: Folder = None,
+) -> None:
+    """Remove stored runs: by key, the unfinished ones, or all."""
+    here = Store(store)
+    chosen = [k for k in here.stored_keys() if everything or (unfinished and not here.has(k, "weights"))]
+    unknown = set(keys or []) - set(here.stored_keys())
+    if unknown:
+        raise SettingError(f"keys: not in the store: {', '.join(sorted(unknown))}")
+    if not chosen and not keys and not (unfinished or everything):
+        raise SettingError("prune: say which: keys, --unfinished or --everything")
+    removed = [*chosen, *(keys or [])]
+    for key in removed:
+        here.prune(key)
+    console.print(f"removed {len(removed)} of {len(removed) + len(here.stored_keys())} stored keys")
+
+
+def main() -> None:
+    """Run the command line; an error that a user can act on is one line and exit status 1."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        app()
+    except EecoreError as error:
+        print(f"eecore: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("eecore: stopped; what was finished is stored and is not done again", file=sys.stderr)
+        raise SystemExit(130) from None

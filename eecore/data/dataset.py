@@ -1,0 +1,226 @@
+"""What a data set is: three disjoint splits, normalised with what the training split alone knows.
+
+Axes: N samples, C channels, H height, W width, L length, S tokens of a sequence.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eecore.data.augment import augmentations
+from eecore.errors import DataError, choose
+
+SAMPLE_AXES = {"image": 3, "sequence": 2, "tokens": 1}  # (C, H, W), (C, L), (S)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set. Shared by everyone who loads it: never write into its tensors.
+
+    Args:
+        x: inputs, sample axis first.
+        y: classes, int64, (N).
+        factors: what the data set knows about each sample, such as its noise; arrays of N, may be empty.
+    Raises:
+        DataError: the lengths differ, or `y` is not int64.
+    """
+
+    x: Tensor
+    y: Tensor
+    factors: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {"x": len(self.x), "y": len(self.y)} | {k: len(v) for k, v in self.factors.items()}
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"split: all parts must have one length, got {lengths}")
+        if self.y.dtype != torch.int64 or self.y.ndim != 1:
+            raise DataError(f"split: y must be int64 of one axis, got {self.y.dtype}, {tuple(self.y.shape)}")
+        views = {name: values.view() for name, values in self.factors.items()}
+        for view in views.values():
+            view.setflags(write=False)
+        object.__setattr__(self, "factors", views)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __repr__(self) -> str:
+        return f"Split(x={tuple(self.x.shape)} {self.x.dtype}, factors={sorted(self.factors)})"
+
+    def take(self, index: np.ndarray) -> "Split":
+        """The samples at the integer positions `index`, in that order, as a new split."""
+        rows = torch.from_numpy(np.asarray(index, dtype=np.int64))
+        return Split(self.x[rows], self.y[rows], {k: v[index] for k, v in self.factors.items()})
+
+
+@dataclass(frozen=True)
+class Info:
+    """What there is to say about a data set without loading it.
+
+    Args:
+        name: short name, as in `load(name)`.
+        title: name in prose.
+        kind: "image" (N, C, H, W), "sequence" (N, C, L) or "tokens" (N, S).
+        shape: of one sample, without N.
+        classes: how many.
+        source, licence, citation: where it comes from and on which terms.
+        note: what a reader must know about the splits.
+        augment: default augmentation.
+    Raises:
+        SettingError: unknown kind or augmentation.
+        DataError: `shape` does not fit the kind.
+    """
+
+    name: str
+    title: str
+    kind: str
+    shape: tuple[int, ...]
+    classes: int
+    source: str
+    licence: str
+    citation: str
+    note: str = ""
+    augment: str = "none"
+
+    def __post_init__(self) -> None:
+        choose("kind", self.kind, SAMPLE_AXES)
+        choose("augment", self.augment, augmentations())
+        if len(self.shape) != SAMPLE_AXES[self.kind]:
+            raise DataError(f"{self.name}: kind {self.kind} has {SAMPLE_AXES[self.kind]} axes, got {self.shape}")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set, ready to train on. Made by `assemble`, which checks it.
+
+    Args:
+        info: name, kind, shape and so on.
+        train, validation, test: disjoint splits, already normalised.
+        mean, std: per channel, from the training split only; 0 and 1 for tokens.
+        fingerprint: sha256 over the splits before normalisation, and over mean and std.
+        removed: samples taken out because they occur again in the test (or validation) split.
+    """
+
+    info: Info
+    train: Split
+    validation: Split
+    test: Split
+    mean: Tensor
+    std: Tensor
+    fingerprint: str
+    removed: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def kind(self) -> str:
+        return self.info.kind
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.info.shape
+
+    @property
+    def classes(self) -> int:
+        return self.info.classes
+
+
+def assemble(info: Info, *, train: Split, validation: Split, test: Split) -> Dataset:
+    """Check three raw splits, make them disjoint, normalise them and take their fingerprint.
+
+    The test split stays as published. A sample of the others that occurs again in it is removed, and so is a
+    training sample that occurs again in the validation split.
+
+    Args:
+        info: describes what is given.
+        train, validation, test: raw splits; x float32, or int64 for tokens.
+    Returns:
+        The data set; its `removed` says how many samples were taken out.
+    Raises:
+        DataError: a split does not fit `info`, is empty or not finite, or a training channel is constant.
+    """
+    for part, split in (("train", train), ("validation", validation), ("test", test)):
+        _check(info, part, split)
+    in_test = set(row_hashes(test.x))
+    kept_validation = _without(validation, in_test)
+    kept_train = _without(train, in_test | set(row_hashes(kept_validation.x)))
+    removed = len(train) + len(validation) - len(kept_train) - len(kept_validation)
+    splits = (kept_train, kept_validation, test)
+    if not all(len(split) for split in splits):
+        raise DataError(f"{info.name}: nothing is left of a split once its copies of test samples are removed")
+    mean, std = channel_moments(info, kept_train.x)
+    fingerprint = _fingerprint(splits, mean, std)
+    ready = [replace(split, x=normalise(split.x, mean, std)) for split in splits]
+    return Dataset(info, ready[0], ready[1], ready[2], mean, std, fingerprint, removed)
+
+
+def channel_moments(info: Info, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel, float32, (C); 0 and 1 for tokens.
+
+    Sums run in float64 and in numpy, whose order of summation does not depend on the number of threads.
+
+    Raises:
+        DataError: a channel is constant.
+    """
+    if info.kind == "tokens":
+        return torch.zeros(1), torch.ones(1)
+    values = x.flatten(2).numpy()  # (N, C, positions)
+    blocks = [values[start : start + 4096] for start in range(0, len(values), 4096)]  # float64 of a few at a time
+    count = values.shape[0] * values.shape[2]
+    mean = sum(block.sum(axis=(0, 2), dtype=np.float64) for block in blocks) / count
+    squares = sum(np.square(block - mean[:, None]).sum(axis=(0, 2)) for block in blocks)
+    std = np.sqrt(squares / count)
+    if not (std > 0).all():
+        raise DataError(f"{info.name}: channel {int(np.argmin(std))} is constant in the training split")
+    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
+
+
+def normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(x - mean) / std, per channel; tokens (int64) come back as they are."""
+    if x.dtype == torch.int64:
+        return x
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    return (x - mean.view(shape)) / std.view(shape)
+
+
+def row_hashes(x: Tensor) -> Iterator[bytes]:
+    """A 16-byte hash of each sample's content."""
+    for row in np.ascontiguousarray(x.numpy()):
+        yield hashlib.blake2b(row.data, digest_size=16).digest()
+
+
+def _check(info: Info, part: str, split: Split) -> None:
+    """Raise DataError where `split` is not what `info` says."""
+    where = f"{info.name}, {part}"
+    dtype = torch.int64 if info.kind == "tokens" else torch.float32
+    if tuple(split.x.shape[1:]) != info.shape or split.x.dtype != dtype:
+        expected = f"{dtype} of (N, {', '.join(map(str, info.shape))})"
+        raise DataError(f"{where}: x must be {expected}, got {split.x.dtype} of {tuple(split.x.shape)}")
+    if len(split) == 0:
+        raise DataError(f"{where}: no samples")
+    if int(split.y.min()) < 0 or int(split.y.max()) >= info.classes:
+        span = f"{int(split.y.min())}..{int(split.y.max())}"
+        raise DataError(f"{where}: classes must be 0..{info.classes - 1}, got {span}")
+    if dtype == torch.float32 and not bool(torch.isfinite(split.x).all()):
+        raise DataError(f"{where}: x holds values that are not finite")
+
+
+def _without(split: Split, known: set[bytes]) -> Split:
+    """`split` without the samples whose hash is in `known`."""
+    keep = np.array([row not in known for row in row_hashes(split.x)], dtype=bool)
+    return split if keep.all() else split.take(np.flatnonzero(keep))
+
+
+def _fingerprint(splits: tuple[Split, ...], mean: Tensor, std: Tensor) -> str:
+    """sha256, in hexadecimal, over the types, shapes and bytes of everything that decides the numbers."""
+    digest = hashlib.sha256()
+    for tensor in (*(t for split in splits for t in (split.x, split.y)), mean, std):
+        array = np.ascontiguousarray(tensor.numpy())
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()

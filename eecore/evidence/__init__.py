@@ -1,0 +1,5 @@
+"""Is a difference more than seed noise? Intervals and paired tests over long frames."""
+
+from eecore.evidence.paired import Estimate, half_width, interval, paired_difference, verdict
+
+__all__ = ["Estimate", "half_width", "interval", "paired_difference", "verdict"]

@@ -1,0 +1,19 @@
+"""Leaving early: pure functions of stored logits. No model, no device, no waiting."""
+
+from eecore.inference.budget import budget_table, choose_threshold, solve
+from eecore.inference.curve import accuracy_per_exit, area_under_curve, curve, envelope, outcome
+from eecore.inference.rules import exit_taken, rules, score
+
+__all__ = [
+    "accuracy_per_exit",
+    "area_under_curve",
+    "budget_table",
+    "choose_threshold",
+    "curve",
+    "envelope",
+    "exit_taken",
+    "outcome",
+    "rules",
+    "score",
+    "solve",
+]

@@ -1,0 +1,142 @@
+"""When a sample leaves: a score of certainty at every exit, and the first exit where it passes a threshold.
+
+Axes: K exits, N samples, C classes, B samples of one chunk.
+
+A rule turns logits into a score in [0, 1], larger = more certain. A sample leaves at the first exit whose
+score is strictly above the threshold; the last exit takes everyone still inside. So threshold 0 sends
+everyone out at the first exit (except a score of exactly 0, which only an exactly undecided exit has: uniform
+probabilities under "entropy", a tie of the top two under "margin"), and threshold 1 sends everyone to the
+last.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from eecore.errors import SettingError, choose
+from eecore.inference.checks import Number, Numbers, check_logits, check_thresholds
+from eecore.shapes import Float, Int
+
+__all__ = ["exit_taken", "rules", "score", "score_and_prediction"]
+
+CHUNK_ELEMENTS = 2**17  # float32 numbers worked on at a time: half a MiB, stays in the cache of one core
+
+
+def _confidence(x: Float[Tensor, "B C"], top: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """Largest softmax probability, exp(top) / sum exp(x) = 1 / sum exp(x - top)."""
+    return x.sub_(top[:, None]).exp_().sum(dim=1).reciprocal_()
+
+
+def _entropy(x: Float[Tensor, "B C"], top: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """1 - H(p) / log C, with H = log s - sum e d / s for d = x - top, e = exp d, s = sum e."""
+    shifted = x.sub_(top[:, None])
+    weight = shifted.exp()
+    total = weight.sum(dim=1)
+    entropy = total.log() - weight.mul_(shifted).sum(dim=1) / total
+    return 1.0 - entropy / torch.log(torch.tensor(float(x.shape[1])))
+
+
+def _margin(x: Float[Tensor, "B C"], top: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """Largest minus second largest softmax probability."""
+    weight = x.sub_(top[:, None]).exp_()
+    largest = weight.topk(2, dim=1).values
+    return (largest[:, 0] - largest[:, 1]) / weight.sum(dim=1)
+
+
+_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "confidence": _confidence,
+    "entropy": _entropy,
+    "margin": _margin,
+}
+
+
+def rules() -> list[str]:
+    """Names of the rules that `score` knows.
+
+    Example:
+        >>> rules()
+        ['confidence', 'entropy', 'margin']
+    """
+    return list(_RULES)
+
+
+def score(logits: Float[Tensor, "K N C"], rule: str = "confidence") -> Float[Tensor, "K N"]:
+    """Certainty of every exit about every sample.
+
+    Args:
+        logits: of every exit, any floating type; computed in float32.
+        rule: "confidence" (largest softmax probability), "entropy" (1 - H(p)/log C, so that the usual rule
+            H(p)/log C < t is: score > 1 - t) or "margin" (largest minus second largest probability).
+    Returns:
+        Scores in [0, 1], float32, larger = more certain.
+    Raises:
+        SettingError: the rule is not known, the logits are not (K, N, C) or not all finite.
+    Source:
+        Kaya et al. 2019, arXiv:1810.07052 (confidence); Teerapittayanon et al. 2016, arXiv:1709.01686
+        (entropy).
+    Example:
+        >>> score(torch.tensor([[[0.0, 0.0], [100.0, 0.0]]]), "confidence")
+        tensor([[0.5000, 1.0000]])
+    """
+    return score_and_prediction(logits, rule)[0]
+
+
+def score_and_prediction(
+    logits: Float[Tensor, "K N C"], rule: str = "confidence"
+) -> tuple[Float[Tensor, "K N"], Int[Tensor, "K N"]]:
+    """Score and predicted class (the first of equals) of every exit, in one pass over the logits."""
+    certainty = _RULES[choose("rule", rule, _RULES)]
+    logits = check_logits(logits)
+    exits, samples, _ = logits.shape
+    scores = torch.empty(exits * samples, dtype=torch.float32, device=logits.device)
+    predictions = torch.empty(exits * samples, dtype=torch.int64, device=logits.device)
+    for rows, x in _chunks(logits):
+        top, predictions[rows] = x.max(dim=1)
+        scores[rows] = certainty(x, top)
+    scores = scores.clamp_(0.0, 1.0)  # rounding may leave [0, 1] by an ulp
+    return scores.view(exits, samples), predictions.view(exits, samples)
+
+
+def _chunks(logits: Float[Tensor, "K N C"]) -> Iterator[tuple[slice, Float[Tensor, "B C"]]]:
+    """Rows of (K * N, C) in float32 copies that may be overwritten, checked to be finite."""
+    flat = logits.detach().reshape(-1, logits.shape[2])
+    step = max(1, CHUNK_ELEMENTS // flat.shape[1])
+    for start in range(0, len(flat), step):
+        x = flat[start : start + step].to(torch.float32, copy=True)
+        if not torch.isfinite(x.sum()) and not torch.isfinite(x).all():  # the sum is cheaper, and enough nearly always
+            wrong = start + int((~torch.isfinite(x)).any(dim=1).nonzero()[0, 0])
+            exit_, sample = divmod(wrong, logits.shape[1])
+            raise SettingError(f"logits: not finite at exit {exit_ + 1}, sample {sample}; expected numbers")
+        yield slice(start, start + len(x)), x
+
+
+def exit_taken(score: Float[Tensor, "K N"], threshold: Number | Numbers) -> Int[Tensor, " N"]:
+    """Exit at which each sample leaves: the first one that is certain enough.
+
+    Args:
+        score: certainty at each exit, in [0, 1]; from `score`.
+        threshold: in [0, 1], one number for all exits or one for each (the last is never looked at); a sample
+            leaves where its score is strictly above it, and at the last exit if it never is. It is rounded to
+            the type of `score` before they are compared.
+    Returns:
+        Exit indices, 0..K-1.
+    Raises:
+        SettingError: a threshold lies outside [0, 1], there are neither one nor K of them, or a score is NaN.
+    Source:
+        Kaya et al. 2019, arXiv:1810.07052.
+    Example:
+        >>> exit_taken(torch.tensor([[0.9, 0.4], [0.9, 0.7]]), threshold=0.6)
+        tensor([0, 1])
+    """
+    score = torch.as_tensor(score)
+    if score.ndim != 2 or score.shape[0] < 1:
+        raise SettingError(f"score: expected (exits, samples), got {tuple(score.shape)}")
+    if torch.isnan(score).any():
+        raise SettingError("score: contains NaN; expected numbers in [0, 1]")
+    limits = check_thresholds(threshold)
+    if len(limits) not in (1, score.shape[0]):
+        raise SettingError(f"threshold: expected one number or one per exit ({score.shape[0]}), got {len(limits)}")
+    leaves = score > torch.as_tensor(limits, dtype=score.dtype, device=score.device)[:, None]
+    leaves[-1] = True  # the last exit takes everyone still inside
+    return leaves.int().argmax(dim=0)  # the first True along K

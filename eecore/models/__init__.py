@@ -1,0 +1,132 @@
+"""Early-exit models by name.
+
+K exits. A family module (resnet, vit, mlp) has a table `MODELS` and a function `backbone(name, kind, shape)`;
+everything else (exits, heads, seed, cost) is the same for all.
+"""
+
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+from eecore.errors import SettingError, choose
+from eecore.models import backbone, construct, cost, heads, mlp, multi_exit, placement, resnet, vit
+from eecore.models.backbone import Backbone
+from eecore.models.construct import Maker
+from eecore.models.cost import backbone_macs, exit_macs, head_macs
+from eecore.models.multi_exit import MultiExit
+
+__all__ = [
+    "Backbone",
+    "MultiExit",
+    "backbone_macs",
+    "build",
+    "describe",
+    "exit_macs",
+    "head_macs",
+    "names",
+    "register",
+    "source_modules",
+]
+
+_MAKERS: dict[str, Maker] = {}
+
+
+def register(name: str, make: Maker) -> None:
+    """Add a model of one's own.
+
+    Args:
+        name: under which `build` finds it.
+        make: function (name, kind, shape) -> Backbone; it draws its weights from torch's global generator.
+    Raises:
+        SettingError: the name is taken.
+    """
+    if name in _MAKERS:
+        raise SettingError(f"name: a model {name!r} exists already")
+    _MAKERS[name] = make
+
+
+def names() -> list[str]:
+    """Names of all models."""
+    return list(_MAKERS)
+
+
+def build(
+    name: str,
+    *,
+    kind: str,
+    shape: Sequence[int],
+    classes: int,
+    exits: str | Sequence[int] = "every",
+    head: str = "auto",
+    seed: int = 0,
+) -> MultiExit:
+    """Make a model with exits. The same seed gives the same weights; torch's generators stay untouched.
+
+    Args:
+        name: one of `names()`.
+        kind: of the data: "image", "sequence" or "tokens".
+        shape: of one sample: (C, H, W), (C, L) or (S,).
+        classes: number of classes, from 1 up.
+        exits: "every", "every:2", "macs:4" or block indices, see `placement.place`.
+        head: of the exits before the last: "auto", "linear" or "pooled".
+        seed: from 0 up. Backbone and last head depend on it alone, not on `exits` and `head`.
+    Returns:
+        The model on the CPU, in training mode.
+    Raises:
+        SettingError: an argument is wrong, or data, backbone and head do not fit each other.
+    Example:
+        >>> model = build("vit_nano", kind="sequence", shape=(1, 40), classes=10, exits="every:2")
+        >>> model.exits
+        (1, 3, 5)
+    """
+    make = _MAKERS[choose("model", name, _MAKERS)]
+    made = construct.construct(make, name, kind=kind, shape=shape, classes=classes, exits=exits, head=head, seed=seed)
+    return made.model
+
+
+def describe(
+    name: str,
+    *,
+    kind: str,
+    shape: Sequence[int],
+    classes: int,
+    exits: str | Sequence[int] = "every",
+    head: str = "auto",
+) -> dict[str, object]:
+    """Size and cost of a model, without making its weights.
+
+    Args:
+        name, kind, shape, classes, exits, head: as for `build`.
+    Returns:
+        parameters; macs (per sample to each exit, heads on the way included); backbone_macs (no early
+        heads); exits (block indices); blocks (their number); head (that of the exits before the last).
+    Raises:
+        SettingError: as for `build`.
+    Example:
+        >>> describe("mlp_nano", kind="image", shape=(1, 8, 8), classes=10, exits=[1])["macs"]
+        [25856, 76288]
+    """
+    make = _MAKERS[choose("model", name, _MAKERS)]
+    made = construct.construct(
+        make, name, kind=kind, shape=shape, classes=classes, exits=exits, head=head, seed=0, device="meta"
+    )
+    model, of_heads = made.model, cost.of_heads(made.model, made.shapes)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "macs": cost.with_heads(made.reached, of_heads, model.exits),
+        "backbone_macs": made.reached[-1] + of_heads[-1],
+        "exits": list(model.exits),
+        "blocks": len(model.blocks),
+        "head": made.head,
+    }
+
+
+def source_modules(name: str) -> list[ModuleType]:
+    """Modules that decide what `build(name, ...)` makes: the family's own and those that all share."""
+    family = sys.modules[_MAKERS[choose("model", name, _MAKERS)].__module__]
+    return [family, backbone, construct, cost, heads, multi_exit, placement]
+
+
+for _family in (resnet, vit, mlp):
+    for _name in _family.MODELS:
+        register(_name, _family.backbone)

@@ -1,0 +1,67 @@
+"""What a family of models hands over: a stem, a chain of blocks, and the layout of their outputs.
+
+B batch, C channels, H and W image sides, L length, S sequence of tokens, D features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Literal
+
+from torch import nn
+
+from eecore.errors import SettingError, choose
+
+Layout = Literal["map", "tokens", "vector"]
+
+# kind of data -> letters of one sample's shape
+KINDS = {"image": "(C, H, W)", "sequence": "(C, L)", "tokens": "(S,)"}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without heads.
+
+    Args:
+        stem: maps a batch of data to the input of block 0.
+        blocks: applied one after the other; an exit may follow each of them.
+        layout: of every block's output: "map" (B, C, L) or (B, C, H, W), "tokens" (B, S, D), "vector" (B, D).
+    """
+
+    stem: nn.Module
+    blocks: tuple[nn.Module, ...]
+    layout: Layout
+
+
+def is_count(value: object, smallest: int = 1) -> bool:
+    """Whether `value` is a whole number (not a truth value) of at least `smallest`."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= smallest
+
+
+def check_data(kind: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return one sample's shape as a tuple, where it is one that data of this kind can have.
+
+    Args:
+        kind: "image", "sequence" or "tokens".
+        shape: of one sample, without the batch: (C, H, W), (C, L) or (S,).
+    Raises:
+        SettingError: the kind is unknown, or the shape is not one of this kind.
+    Example:
+        >>> check_data("sequence", [1, 40])
+        (1, 40)
+    """
+    letters = KINDS[choose("kind", kind, KINDS)]
+    fits = isinstance(shape, Sequence) and not isinstance(shape, str)
+    if not fits or len(shape) != letters.count(",") + (kind != "tokens") or not all(map(is_count, shape)):
+        raise SettingError(f"shape: {kind} data needs {letters}, whole numbers from 1 up; {shape!r} came")
+    return tuple(int(side) for side in shape)
+
+
+def needs_grid(name: str, kind: str) -> None:
+    """Stop where a model that reads images and sequences is given tokens.
+
+    Raises:
+        SettingError: the kind is neither "image" nor "sequence".
+    """
+    if kind not in ("image", "sequence"):
+        raise SettingError(f"{name} needs an image or a sequence, {kind} came")

@@ -1,0 +1,98 @@
+"""From a backbone to a model with exits: fit checked, weights fixed by the seed alone.
+
+K exits, C classes.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from eecore.errors import SettingError
+from eecore.models import cost, heads
+from eecore.models.backbone import Backbone, check_data, is_count
+from eecore.models.multi_exit import MultiExit
+from eecore.models.placement import place
+
+Maker = Callable[[str, str, tuple[int, ...]], Backbone]
+
+
+@dataclass(frozen=True)
+class Construction:
+    """A model, and what was found out on the way.
+
+    Args:
+        model: with its exits and heads.
+        head: name of the head at the exits before the last.
+        reached: MACs per sample up to and including each block, heads apart.
+        shapes: of one sample's output of the stem and of each block.
+    """
+
+    model: MultiExit
+    head: str
+    reached: list[int]
+    shapes: list[tuple[int, ...]]
+
+
+def construct(
+    make: Maker,
+    name: str,
+    *,
+    kind: str,
+    shape: Sequence[int],
+    classes: int,
+    exits: str | Sequence[int],
+    head: str,
+    seed: int,
+    device: str = "cpu",
+) -> Construction:
+    """Make the backbone, place the exits, and give each a head.
+
+    The backbone and the head behind a block depend on the seed and on nothing that is chosen elsewhere:
+    models that differ in `exits` or `head` share them. The last head, the backbone's own classifier, is
+    always "linear" (global mean, then linear), whatever `head` says, so that phase 1 is the same for all.
+
+    Args:
+        make: family function, (name, kind, shape) -> Backbone.
+        device: "cpu", or "meta" for shapes without values.
+        name, kind, shape, classes, exits, head, seed: see `eecore.models.build`.
+    Returns:
+        The model, with its cost up to each block.
+    Raises:
+        SettingError: an argument is wrong, or data, backbone and head do not fit each other.
+    """
+    sides = check_data(kind, shape)
+    if not is_count(classes):
+        raise SettingError(f"classes: {classes!r} came, a whole number from 1 up is needed")
+    if not is_count(seed, smallest=0):
+        raise SettingError(f"seed: {seed!r} came, a whole number from 0 up is needed")
+    with torch.device(device), _seeded(seed, "backbone"):
+        backbone = make(name, kind, sides)
+    kind_of_head = heads.resolve(head, backbone.layout)
+    macs, shapes = cost.trace([backbone.stem, *backbone.blocks], sides, kind)
+    reached = cost.to_block(macs)
+    places = place(exits, reached)
+    made = []
+    for block in places:
+        last = block == places[-1]
+        with torch.device(device), _seeded(seed, f"head {block}"):
+            made.append(
+                heads.build("linear" if last else kind_of_head, backbone.layout, shapes[1 + block], int(classes))
+            )
+    if head != "auto":  # an impossible head is refused even where only the last exit is asked for
+        with torch.device("meta"):
+            heads.build(head, backbone.layout, shapes[-1], int(classes))
+    model = MultiExit(backbone.stem, backbone.blocks, made, places)
+    return Construction(model, kind_of_head, reached, shapes)
+
+
+@contextmanager
+def _seeded(seed: int, part: str) -> Iterator[None]:
+    """Torch's CPU generator seeded for one part of the model, and as it was before afterwards."""
+    digest = hashlib.sha256(f"{seed} {part}".encode()).digest()
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed: that would seed every accelerator too, which fork_rng would not undo.
+        torch.default_generator.manual_seed(int.from_bytes(digest[:8]) >> 1)
+        yield

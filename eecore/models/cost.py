@@ -1,0 +1,120 @@
+"""Cost of a model in multiply-adds (MACs) per sample.
+
+K exits. Counted: matrix products, convolutions, and the two products of attention, by torch's
+FlopCounterMode (two operations are one MAC). Not counted: biases, normalisation, activations, softmax,
+pooling, additions of residuals and position embeddings; together they are a few percent.
+
+Everything runs on the meta device, which knows shapes and computes nothing. This is a matter of
+correctness as well as of speed: on a CPU the counter does not see fused attention and reports 0 for it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from eecore.models.backbone import check_data
+from eecore.models.multi_exit import MultiExit
+
+
+def trace(parts: Sequence[nn.Module], shape: Sequence[int], kind: str) -> tuple[list[int], list[tuple[int, ...]]]:
+    """Run modules one after the other on a sample that has a shape but no values.
+
+    Args:
+        parts: modules, each fed with the output of the one before.
+        shape: of one sample of data.
+        kind: of the data, see `check_data`.
+    Returns:
+        MACs of each part, and the shape of its output for one sample.
+    Example:
+        >>> trace([nn.Flatten(), nn.Linear(40, 7)], (1, 40), "sequence")
+        ([0, 280], [(40,), (7,)])
+    """
+    dtype = torch.int64 if kind == "tokens" else torch.float32
+    state = torch.empty((1, *check_data(kind, shape)), dtype=dtype, device="meta")
+    macs, shapes = [], []
+    for part in parts:
+        part_macs, state = _count(part, state)
+        macs.append(part_macs)
+        shapes.append(tuple(state.shape[1:]))
+    return macs, shapes
+
+
+def exit_macs(model: MultiExit, shape: Sequence[int], kind: str) -> list[int]:
+    """MACs per sample to reach and evaluate each exit; the heads passed on the way are included.
+
+    Args:
+        model: stays as it is, on any device and in any mode.
+        shape: of one sample of data.
+        kind: of the data: "image", "sequence" or "tokens".
+    Returns:
+        K whole numbers, ascending.
+    """
+    reached, heads = _costs(model, shape, kind)
+    return with_heads(reached, heads, model.exits)
+
+
+def backbone_macs(model: MultiExit, shape: Sequence[int], kind: str) -> int:
+    """MACs per sample of the network without early exits: stem, all blocks and the last head."""
+    reached, heads = _costs(model, shape, kind)
+    return reached[-1] + heads[-1]
+
+
+def head_macs(model: MultiExit, shape: Sequence[int], kind: str) -> list[int]:
+    """MACs per sample of each of the K heads alone."""
+    return _costs(model, shape, kind)[1]
+
+
+def to_block(macs: Iterable[int]) -> list[int]:
+    """MACs up to and including each block, from those of the stem and of each block."""
+    return list(accumulate(macs))[1:]
+
+
+def of_heads(model: MultiExit, shapes: Sequence[tuple[int, ...]]) -> list[int]:
+    """MACs of each of the K heads, where `trace` gave these output shapes for the stem and each block."""
+    inputs = [torch.empty((1, *shapes[1 + block]), device="meta") for block in model.exits]
+    return [_count(head, x)[0] for head, x in zip(model.heads, inputs, strict=True)]
+
+
+def with_heads(reached: Sequence[int], heads: Sequence[int], exits: Sequence[int]) -> list[int]:
+    """MACs to each exit, from those to each block without heads and those of each head.
+
+    Example:
+        >>> with_heads([100, 200, 300], [7, 5], exits=(1, 2))
+        [207, 312]
+    """
+    return [reached[block] + passed for block, passed in zip(exits, accumulate(heads), strict=True)]
+
+
+def _costs(model: MultiExit, shape: Sequence[int], kind: str) -> tuple[list[int], list[int]]:
+    """MACs up to each block (heads apart), and of each head."""
+    macs, shapes = trace(model.backbone_modules(), shape, kind)
+    return to_block(macs), of_heads(model, shapes)
+
+
+def _count(part: nn.Module, x: Tensor) -> tuple[int, Tensor]:
+    """MACs of one module for the meta tensor `x`, and its output; the module is not changed."""
+    tensors = [*part.named_parameters(), *part.named_buffers()]
+    shapes_only = {
+        name: torch.empty(t.shape, dtype=torch.float32 if t.is_floating_point() else t.dtype, device="meta")
+        for name, t in tensors
+    }
+    with torch.no_grad(), _evaluating(part), FlopCounterMode(display=False) as counter:
+        output = functional_call(part, shapes_only, (x,))
+    return counter.get_total_flops() // 2, output
+
+
+@contextmanager
+def _evaluating(part: nn.Module) -> Iterator[None]:
+    """Eval mode for a while; afterwards each submodule is in the mode that it was in."""
+    modes = [(module, module.training) for module in part.modules()]
+    part.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

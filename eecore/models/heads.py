@@ -1,0 +1,129 @@
+"""Heads: small classifiers that turn a block's output into logits.
+
+B batch, C classes, D features, S sequence of tokens, H and W sides of a feature map, s pooled side.
+Each head is `classify(reduce(x))`. `reduce` has no parameters, so that its result can be stored once
+where the backbone is frozen; all that a head learns is in `classify`.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from eecore.errors import SettingError, choose
+from eecore.models.backbone import Layout
+from eecore.shapes import Float
+
+
+class LinearHead(nn.Module):
+    """Mean over positions, then one linear map.
+
+    Tokens pass through a LayerNorm first, as at the end of a pre-norm transformer; it has parameters,
+    so `reduce` leaves tokens as they are.
+
+    Args:
+        layout: of the features, see `Backbone`.
+        shape: of one sample's features: (D, H, W) or (D, L), (S, D), (D,).
+        classes: number of logits.
+    """
+
+    def __init__(self, layout: Layout, shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.layout = layout
+        width = shape[-1] if layout == "tokens" else shape[0]
+        self.norm = nn.LayerNorm(width) if layout == "tokens" else nn.Identity()
+        self.linear = nn.Linear(width, classes)
+
+    def reduce(self, x: Tensor) -> Tensor:
+        """Global average of a feature map, (B, D); tokens and vectors unchanged."""
+        return x.flatten(2).mean(2) if self.layout == "map" else x
+
+    def classify(self, r: Tensor) -> Float[Tensor, "B C"]:
+        """Logits from what `reduce` returned."""
+        r = self.norm(r)
+        return self.linear(r.mean(1) if self.layout == "tokens" else r)
+
+    def forward(self, x: Tensor) -> Float[Tensor, "B C"]:
+        """Logits of a block's output."""
+        return self.classify(self.reduce(x))
+
+
+class PooledHead(nn.Module):
+    """A learned mixture of max and average pooling to s x s, then one linear map.
+
+    An axis that is not longer than s keeps its length; where no axis is longer there is no pooling
+    and no mixture to learn.
+
+    Args:
+        layout: must be "map".
+        shape: of one sample's features, (D, H, W) or (D, L).
+        classes: number of logits.
+        side: s, in positions.
+    Raises:
+        SettingError: the features are not a feature map.
+    Source:
+        Kaya et al. 2019, Shallow-Deep Networks, arXiv:1810.07052, section 4 (feature reduction).
+    """
+
+    def __init__(self, layout: Layout, shape: tuple[int, ...], classes: int, side: int = 4) -> None:
+        super().__init__()
+        if layout != "map":
+            raise SettingError(f"head: 'pooled' needs a feature map, this backbone gives {layout}; use 'linear'")
+        self.pooled = tuple(min(side, length) for length in shape[1:])
+        self.pools = self.pooled != shape[1:]
+        if self.pools:
+            # Starts at an equal mixture; SDN's code draws it at random from [0, 1).
+            self.alpha = nn.Parameter(torch.zeros(()))
+        self.linear = nn.Linear(shape[0] * math.prod(self.pooled), classes)
+
+    def reduce(self, x: Tensor) -> Tensor:
+        """Max and average pooled map, stacked: (B, 2, D, s, s); the map itself where it is not larger."""
+        if not self.pools:
+            return x
+        if len(self.pooled) == 1:
+            size = self.pooled[0]
+            return torch.stack([F.adaptive_max_pool1d(x, size), F.adaptive_avg_pool1d(x, size)], dim=1)
+        sides = (self.pooled[0], self.pooled[1])
+        return torch.stack([F.adaptive_max_pool2d(x, sides), F.adaptive_avg_pool2d(x, sides)], dim=1)
+
+    def classify(self, r: Tensor) -> Float[Tensor, "B C"]:
+        """Logits from what `reduce` returned."""
+        if self.pools:
+            r = torch.lerp(r[:, 1], r[:, 0], torch.sigmoid(self.alpha))  # (1 - w) average + w max
+        return self.linear(r.flatten(1))
+
+    def forward(self, x: Tensor) -> Float[Tensor, "B C"]:
+        """Logits of a block's output."""
+        return self.classify(self.reduce(x))
+
+
+HEADS: dict[str, type[LinearHead] | type[PooledHead]] = {"linear": LinearHead, "pooled": PooledHead}
+
+
+def names() -> list[str]:
+    """Names that the argument `head` may have."""
+    return ["auto", *HEADS]
+
+
+def resolve(name: str, layout: Layout) -> str:
+    """The head that a name means for a layout: "auto" is "pooled" on maps and "linear" elsewhere.
+
+    Raises:
+        SettingError: the name is not known.
+    Example:
+        >>> resolve("auto", "map"), resolve("auto", "tokens")
+        ('pooled', 'linear')
+    """
+    if choose("head", name, names()) == "auto":
+        return "pooled" if layout == "map" else "linear"
+    return name
+
+
+def build(name: str, layout: Layout, shape: tuple[int, ...], classes: int) -> LinearHead | PooledHead:
+    """Make one head for features of this layout and shape.
+
+    Raises:
+        SettingError: the name is not known, or the head does not fit the features.
+    """
+    return HEADS[resolve(name, layout)](layout, shape, classes)

@@ -1,0 +1,113 @@
+"""A network with several exits: one backbone, a head at each exit, and every way to run them.
+
+K exits, B batch, C classes. The last head is the backbone's own classifier.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from eecore.errors import SettingError
+from eecore.shapes import Float
+
+
+class MultiExit(nn.Module):
+    """A backbone cut into blocks, with a head behind some of them and behind the last.
+
+    Args:
+        stem: maps a batch of data to the input of block 0.
+        blocks: the backbone, applied in order.
+        heads: K classifiers, in the order of the exits.
+        exits: K block indices, ascending; the last one is the last block.
+    Raises:
+        SettingError: heads and exits do not match, or the exits are not as described.
+    """
+
+    def __init__(
+        self, stem: nn.Module, blocks: Iterable[nn.Module], heads: Iterable[nn.Module], exits: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleList(blocks)
+        self.heads = nn.ModuleList(heads)
+        self.exits = tuple(exits)
+        ascending = all(a < b for a, b in zip((-1, *self.exits), self.exits, strict=False))
+        if not self.exits or not ascending or self.exits[-1] != len(self.blocks) - 1:
+            raise SettingError(f"exits: {self.exits} must ascend from 0 or more to {len(self.blocks) - 1}")
+        if len(self.heads) != len(self.exits):
+            raise SettingError(f"heads: {len(self.heads)} heads came for {len(self.exits)} exits")
+
+    @property
+    def n_exits(self) -> int:
+        """Number of exits K, the last one included."""
+        return len(self.exits)
+
+    def advance(self, state: Tensor, k: int) -> Tensor:
+        """Go on from exit k-1 to exit k, without any head: the step of real early exiting.
+
+        Args:
+            state: what `advance(., k - 1)` returned (or rows of it); for k = 0 a batch of data.
+            k: exit to reach, in 0..K-1.
+        Returns:
+            The input of head k.
+        Raises:
+            SettingError: there is no exit k.
+        Example:
+            Samples that are certain enough at exit 0 leave, the others go on::
+
+                state = model.advance(x, 0)
+                stays = confidence(model.heads[0](state)) <= threshold
+                state = model.advance(state[stays], 1)
+        """
+        self._check_exit(k)
+        if k == 0:
+            state = self.stem(state)
+        first = self.exits[k - 1] + 1 if k else 0
+        for block in self.blocks[first : self.exits[k] + 1]:
+            state = block(state)
+        return state
+
+    def head_inputs(self, x: Tensor) -> list[Tensor]:
+        """Inputs of the K heads, with no head evaluated."""
+        states = []
+        for k in range(self.n_exits):
+            x = self.advance(x, k)
+            states.append(x)
+        return states
+
+    def block_outputs(self, x: Tensor) -> list[Tensor]:
+        """Outputs of all blocks, with no head evaluated."""
+        outputs = []
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+            outputs.append(x)
+        return outputs
+
+    def forward(self, x: Tensor) -> Float[Tensor, "K B C"]:
+        """Logits of every exit."""
+        return torch.stack([head(state) for head, state in zip(self.heads, self.head_inputs(x), strict=True)])
+
+    def forward_to(self, x: Tensor, k: int) -> Float[Tensor, "B C"]:
+        """Logits of exit k alone: blocks behind it and all other heads are not evaluated.
+
+        Raises:
+            SettingError: there is no exit k.
+        """
+        self._check_exit(k)
+        for earlier in range(k + 1):
+            x = self.advance(x, earlier)
+        return self.heads[k](x)
+
+    def backbone_modules(self) -> list[nn.Module]:
+        """Stem and blocks: what a phase that freezes the backbone puts into eval mode."""
+        return [self.stem, *self.blocks]
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """Parameters of stem and blocks; with those of all heads they are the model's parameters."""
+        return [p for module in self.backbone_modules() for p in module.parameters()]
+
+    def _check_exit(self, k: int) -> None:
+        if not 0 <= k < self.n_exits:
+            raise SettingError(f"k: exit {k} came, the model has exits 0 to {self.n_exits - 1}")

@@ -1,0 +1,150 @@
+"""What a page of the book needs: checked parameters, numbered figures and tables, computed sentences, provenance."""
+
+import base64
+import datetime
+import html
+import io
+import platform
+import subprocess
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from IPython.display import HTML, Markdown, display
+from matplotlib.figure import Figure
+
+from eecore import __version__, data, plotting
+from eecore.errors import EecoreError
+from eecore.parameters import check_parameters
+from eecore.training.result import Result
+
+
+class Page:
+    """One notebook of the book.
+
+    Args:
+        name: the notebook's file name without its ending, such as "02_regimes".
+        namespace: the notebook's globals().
+        parameters: the notebook's own parameters, by name.
+    Raises:
+        SettingError: a parameter is unknown or not allowed; one line.
+    """
+
+    def __init__(self, name: str, namespace: dict[str, Any], **parameters: object) -> None:
+        self.name = name
+        self.parameters = check_parameters(namespace, parameters)
+        self._began = time.perf_counter()
+        self._number = name.split("_")[0].lstrip("0") or "0" if name[0].isdigit() else ""
+        self._figures = self._tables = 0
+        plotting.use_style()
+
+    def _label(self, kind: str, count: int) -> tuple[str, str]:
+        number = f"{self._number}.{count}" if self._number else str(count)
+        return f"{kind} {number}", f"{kind}-{number}".lower().replace(".", "-")
+
+    def figure(self, figure: Figure, caption: str, alt: str) -> None:
+        """Show `figure` as SVG with a number, a caption and a text for those who cannot see it."""
+        self._figures += 1
+        label, anchor = self._label("Figure", self._figures)
+        picture = io.StringIO()
+        figure.savefig(picture, format="svg", metadata={"Date": None})
+        plt.close(figure)
+        source = base64.b64encode(picture.getvalue().encode()).decode()
+        display(
+            HTML(
+                f'<figure class="eecore-figure" id="{anchor}"><img alt="{html.escape(alt, quote=True)}" '
+                f'src="data:image/svg+xml;base64,{source}"/>'
+                f"<figcaption><strong>{label}.</strong> {html.escape(caption)}</figcaption></figure>"
+            )
+        )
+
+    def table(self, frame: pd.DataFrame, caption: str) -> None:
+        """Show `frame` with a number and a caption; its cells are text already."""
+        self._tables += 1
+        label, anchor = self._label("Table", self._tables)
+        body = frame.to_html(index=False, border=0, classes="table", na_rep="")
+        body = body.replace(
+            "<thead>", f"<caption><strong>{label}.</strong> {html.escape(caption)}</caption>\n<thead>", 1
+        )
+        display(HTML(f'<div class="eecore-table" id="{anchor}" tabindex="0">{body}</div>'))
+
+    def say(self, text: str) -> None:
+        """A paragraph whose numbers and verdicts were computed."""
+        display(Markdown(text))
+
+    def check(self, statement: str, holds: bool) -> None:
+        """Something that must hold, whatever the data say; the page is not published if it does not.
+
+        Raises:
+            EecoreError: it does not hold.
+        """
+        if not holds:
+            raise EecoreError(f"{self.name}: this must hold and does not: {statement}")
+        display(HTML(f'<p class="eecore-check">&#10003; {html.escape(statement)}</p>'))
+
+    def provenance(self, results: Iterable[Result] = ()) -> None:
+        """How this page was made, and the command that makes it again."""
+        runs = list(results)
+        arguments = " ".join(f"-p {name} {_as_argument(value)}" for name, value in self.parameters.items())
+        rows = {
+            "Notebook": f"notebooks/{self.name}.ipynb",
+            "Parameters": ", ".join(f"{name} = {value}" for name, value in self.parameters.items()) or "none",
+            "Runs": f"{len(runs)}, seeds {sorted({r.run.seed for r in runs})}" if runs else "none",
+            "Data": "; ".join(_data_line(name) for name in sorted({r.run.dataset for r in runs})) or "none",
+            "Device": _devices(runs),
+            "Training": f"{sum(_training_by_key(runs).values()):.0f} s on one core, shared phases counted once",
+            "Versions": f"eecore {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
+            "Commit": commit(),
+            "Made": f"{datetime.date.today()}, this page in {time.perf_counter() - self._began:.0f} s",
+        }
+        cells = "".join(f"<dt>{k}</dt><dd>{html.escape(str(v))}</dd>" for k, v in rows.items())
+        command = html.escape(f"make notebook NB={self.name}" + (f" ARGS='{arguments}'" if arguments else ""))
+        display(
+            HTML(
+                '<details class="eecore-provenance" open><summary>How this page was made</summary>'
+                f"<dl>{cells}</dl><p>Make it again:</p><pre>{command}</pre></details>"
+            )
+        )
+
+
+def _as_argument(value: object) -> str:
+    text = str(value).replace("'", "").replace(" ", "")
+    return f'"{text}"' if isinstance(value, list) else text
+
+
+def _data_line(name: str) -> str:
+    dataset = data.load(name)
+    sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
+    return f"{name} ({sizes} samples in train/validation/test, sha256 {dataset.fingerprint[:12]})"
+
+
+def _devices(runs: list[Result]) -> str:
+    used = {f"{r.record['device']} ({r.record['processor']}), {r.run.threads} thread" for r in runs}
+    return "; ".join(sorted(used)) or platform.machine()
+
+
+def _training_by_key(runs: list[Result]) -> dict[str, float]:
+    return {
+        key: phase["seconds"]
+        for run in runs
+        for key, phase in zip(run.record["prefix_keys"], run.record["phases"], strict=True)
+    }
+
+
+def commit() -> str:
+    """The commit of the project's checkout, with a plus where files differ from it; "unknown" outside one."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        head = _git(root, "rev-parse", "--short=12", "HEAD")
+        return head + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()

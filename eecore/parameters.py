@@ -1,0 +1,86 @@
+"""The parameters that notebooks share: their names, what is allowed, and the one line that says what is wrong.
+
+papermill only warns of an unknown parameter and checks no types; every notebook passes its parameters through here.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from eecore import data, inference, models
+from eecore.errors import SettingError, choose
+from eecore.training import regimes
+
+
+def _listed(name: str, value: object, example: str) -> list[Any]:
+    if not isinstance(value, list | tuple) or not value:
+        raise SettingError(f"{name}: expected a list that is not empty, such as {example}, got {value!r}")
+    if len({repr(item) for item in value}) < len(value):
+        raise SettingError(f"{name}: an entry is there twice in {value!r}")
+    return list(value)
+
+
+def _names(known: Callable[[], list[str]], example: str) -> Callable[[str, object], list[str]]:
+    def check(name: str, value: object) -> list[str]:
+        return [choose(name, item, known()) for item in _listed(name, value, example)]
+
+    return check
+
+
+def _name(known: Callable[[], list[str]]) -> Callable[[str, object], str]:
+    return lambda name, value: choose(name, value, known())
+
+
+def integer(least: int, most: int) -> Callable[[str, object], int]:
+    """A check for one integer in [least, most]."""
+
+    def check(name: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise SettingError(f"{name}: expected an integer from {least} to {most}, got {value!r}")
+        return value
+
+    return check
+
+
+def _seeds(name: str, value: object) -> list[int]:
+    return [integer(0, 2**31 - 1)(name, item) for item in _listed(name, value, "[0, 1, 2]")]
+
+
+def _budgets(name: str, value: object) -> list[float]:
+    for item in _listed(name, value, "[0.25, 0.5, 0.75, 1.0]"):
+        if isinstance(item, bool) or not isinstance(item, int | float) or not item > 0:
+            raise SettingError(f"{name}: expected fractions of the backbone's MACs above 0, got {item!r}")
+    return [float(item) for item in value]  # type: ignore[attr-defined]
+
+
+CHECKS: dict[str, Callable[[str, object], Any]] = {
+    "dataset": _name(data.names),
+    "datasets": _names(data.names, '["mnist1d"]'),
+    "model": _name(models.names),
+    "models": _names(models.names, '["vit_nano"]'),
+    "regimes": _names(regimes, '["disjoint", "joint", "mixed"]'),
+    "seeds": _seeds,
+    "seed": integer(0, 2**31 - 1),
+    "epochs": integer(1, 100_000),
+    "rule": _name(inference.rules),
+    "rules": _names(inference.rules, '["confidence", "entropy"]'),
+    "budgets": _budgets,
+}
+
+
+def check_parameters(namespace: dict[str, Any], known: dict[str, object]) -> dict[str, Any]:
+    """Check a notebook's parameters.
+
+    Args:
+        namespace: the notebook's globals() before anything but its parameters and imports is there.
+        known: the parameters that the notebook has, with the values that arrived.
+    Returns:
+        The checked values.
+    Raises:
+        SettingError: a value is not allowed, or the namespace holds a parameter that the notebook does not have.
+    """
+    literals = (bool, int, float, str, list, tuple, dict, type(None))
+    for name, value in namespace.items():
+        injected = isinstance(value, literals) and not name.startswith("_") and name not in ("In", "Out")
+        if injected and name not in known:
+            choose("parameter", name, known)
+    return {name: CHECKS[name](name, value) for name, value in known.items()}

@@ -1,0 +1,19 @@
+"""Figures: each function takes a long frame and an ax, and returns the ax. Nothing is saved here."""
+
+from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, budget_bars, differences
+from eecore.plotting.facets import facets, forests, side_by_side
+from eecore.plotting.style import RegimeStyle, regime_order, regime_style, use_style
+
+__all__ = [
+    "RegimeStyle",
+    "accuracy_cost",
+    "accuracy_per_exit",
+    "budget_bars",
+    "differences",
+    "facets",
+    "forests",
+    "regime_order",
+    "regime_style",
+    "side_by_side",
+    "use_style",
+]

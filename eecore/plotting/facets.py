@@ -1,0 +1,76 @@
+"""Small multiples: one panel for each combination of two columns of a frame."""
+
+from collections.abc import Callable, Mapping
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, differences
+
+
+def facets(
+    frame: pd.DataFrame,
+    draw: Callable[[pd.DataFrame, Axes], Axes],
+    *,
+    columns: str = "dataset",
+    rows: str = "model",
+    panel: tuple[float, float] = (4.2, 3.2),
+) -> Figure:
+    """Draw one panel for each value of `columns` and `rows`; the y axis is shared within a column.
+
+    Args:
+        frame: long; every part that belongs to one panel is passed to `draw`.
+        draw: function of (frame, ax), such as eecore.plotting.accuracy_cost.
+        columns, rows: columns of the frame.
+        panel: width and height of a panel, inches.
+    Returns:
+        The figure, with one legend, that of the first panel.
+    """
+    across, down = list(frame[columns].unique()), list(frame[rows].unique())
+    size = (panel[0] * max(1, len(across)), panel[1] * len(down))
+    figure, axes = plt.subplots(len(down), len(across), figsize=size, squeeze=False, sharey="col")
+    for i, row in enumerate(down):
+        for j, column in enumerate(across):
+            part, ax = frame[(frame[rows] == row) & (frame[columns] == column)], axes[i, j]
+            if part.empty:
+                ax.set_axis_off()
+                continue
+            draw(part, ax)
+            ax.set_title(f"{column}, {row}")
+            if j:
+                ax.set_ylabel("")
+            if i < len(down) - 1:
+                ax.set_xlabel("")
+            if (i or j) and ax.get_legend() is not None:
+                ax.get_legend().remove()
+    return figure
+
+
+def forests(parts: Mapping[str, pd.DataFrame], quantity: str = "difference in accuracy") -> Figure:
+    """Forest plots beside each other, with the same rows.
+
+    Args:
+        parts: title -> frame for eecore.plotting.differences, with the same labels in the same order.
+        quantity: what the x axis measures.
+    """
+    rows = max(len(part) for part in parts.values())
+    size = (4.6 * len(parts) + 2.6, 0.27 * rows + 1.3)
+    figure, axes = plt.subplots(1, len(parts), figsize=size, squeeze=False, sharex=True)
+    for j, (title, part) in enumerate(parts.items()):
+        differences(part, axes[0, j], quantity)
+        axes[0, j].set_title(title)
+        if j:
+            axes[0, j].set_yticklabels([])
+    return figure
+
+
+def side_by_side(exits: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+    """Accuracy per exit and the accuracy-cost curve of one data set and model, with one legend."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), sharey=True)
+    accuracy_per_exit(exits, left)
+    accuracy_cost(curves, right)
+    right.set_ylabel("")
+    right.get_legend().remove()
+    return figure

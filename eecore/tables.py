@@ -1,0 +1,162 @@
+"""From results to long frames, and from long frames to tables that people read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from eecore import inference
+from eecore.errors import SettingError
+from eecore.evidence import interval, paired_difference
+from eecore.plotting import regime_style
+from eecore.training import Result
+
+RUN_COLUMNS = ["dataset", "model", "regime", "seed"]
+
+
+def per_exit(results: Iterable[Result], split: str = "test") -> pd.DataFrame:
+    """Accuracy of every exit on all samples: one row per run and exit, see Result.frame."""
+    frame = pd.concat([result.frame() for result in results], ignore_index=True)
+    return frame[frame["split"] == split].drop(columns="split")
+
+
+def curves(results: Iterable[Result], rules: Sequence[str] = ("confidence",)) -> pd.DataFrame:
+    """Accuracy and mean cost on test at 100 even thresholds: one row per run, rule and threshold.
+
+    Returns:
+        Columns dataset, model, regime, seed, rule, threshold, accuracy (fraction), macs (mean per sample),
+        macs_fraction (of the backbone's).
+    """
+    parts = []
+    for result in results:
+        for rule in rules:
+            part = inference.curve(result.test_logits, result.test_labels, result.macs, rule)
+            part = part[["threshold", "accuracy", "macs"]]
+            about = {**result.labels_of_run, "rule": rule}
+            parts.append(part.assign(**about, macs_fraction=part["macs"] / result.backbone_macs))
+    return pd.concat(parts, ignore_index=True)
+
+
+def areas(results: Iterable[Result], rule: str = "confidence") -> pd.DataFrame:
+    """Area under the accuracy-cost curve on test: one row per run; columns of the run and `area` (fraction)."""
+    rows = []
+    for result in results:
+        points = inference.curve(result.test_logits, result.test_labels, result.macs, rule)
+        rows.append({**result.labels_of_run, "area": inference.area_under_curve(points, result.backbone_macs)})
+    return pd.DataFrame(rows)
+
+
+def budgets(
+    results: Iterable[Result],
+    rule: str = "confidence",
+    fractions: Sequence[float] = (0.25, 0.5, 0.75, 1.0, np.inf),
+) -> pd.DataFrame:
+    """Accuracy within budgets, in all readings of inference.budget_table: one row per run, budget and choice."""
+    parts = [
+        inference.budget_table(
+            result.validation_logits,
+            result.validation_labels,
+            result.test_logits,
+            result.test_labels,
+            result.macs,
+            result.backbone_macs,
+            rule,
+            fractions,
+        ).assign(**result.labels_of_run)
+        for result in results
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def last_exit(results: Iterable[Result]) -> pd.DataFrame:
+    """The rows of `per_exit` that belong to each run's last exit."""
+    frame = per_exit(results)
+    return frame[frame["exit"] == frame.groupby(RUN_COLUMNS)["exit"].transform("max")]
+
+
+def training_costs(results: Iterable[Result]) -> pd.DataFrame:
+    """What each run cost: one row per run; training_macs, training_seconds."""
+    rows = [
+        {
+            **result.labels_of_run,
+            "training_macs": result.training_macs,
+            "training_seconds": result.training_seconds,
+        }
+        for result in results
+    ]
+    return pd.DataFrame(rows)
+
+
+def mean_and_interval(frame: pd.DataFrame, value: str, rows: Sequence[str], columns: str) -> pd.DataFrame:
+    """A table of means over seeds, in percent, with the half width of their 95 % t interval.
+
+    Args:
+        frame: long; several rows (seeds) for each combination of `rows` and `columns`.
+        value: a column of fractions.
+        rows: columns whose values name a row of the table.
+        columns: column whose values become columns.
+    Returns:
+        Text cells such as "81.2 ± 0.9"; "–" where nothing fits.
+    Raises:
+        SettingError: a column is missing.
+    """
+    missing = {value, *rows, columns} - set(frame.columns)
+    if missing:
+        raise SettingError(f"frame: lacks the columns {', '.join(sorted(missing))}")
+    keys = [*rows, columns]
+    cells = frame.groupby(keys, sort=False)[value].apply(lambda group: _cell(group.dropna()))
+    table = cells.unstack(columns, sort=False).reset_index()
+    table.columns.name = None
+    if "regime" in table:
+        table["regime"] = [regime_style(name).label for name in table["regime"]]
+    return table.fillna("–")
+
+
+def _cell(values: pd.Series) -> str:
+    if values.empty:
+        return "–"
+    estimate = interval(values)
+    if np.isnan(estimate.low):
+        return f"{100 * estimate.mean:.1f}"
+    return f"{100 * estimate.mean:.1f} ± {50 * (estimate.high - estimate.low):.1f}"
+
+
+def differences(frame: pd.DataFrame, value: str, pairs: Sequence[tuple[str, str]], by: Sequence[str]) -> pd.DataFrame:
+    """Paired differences between regimes, one row per cell and pair of regimes.
+
+    Args:
+        frame: long, one row per cell, regime and seed.
+        value: a column of fractions.
+        pairs: (a, b): the difference a - b.
+        by: columns that make a cell, such as dataset and model.
+    Returns:
+        The columns of `by`, a, b, label, mean, low, high (fractions), n, p (paired t test).
+    """
+    out = []
+    for cell, part in frame.groupby(list(by), sort=False):
+        names = dict(zip(by, cell if isinstance(cell, tuple) else (cell,), strict=True))
+        for a, b in pairs:
+            found = paired_difference(part, value, "regime", a, b, pair=("seed",))
+            label = " · ".join([*map(str, names.values()), f"{a} − {b}"])
+            estimate = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n, "p": found.p}
+            out.append({**names, "a": a, "b": b, "label": label, **estimate})
+    return pd.DataFrame(out)
+
+
+def relative(frame: pd.DataFrame, value: str, to: str) -> pd.DataFrame:
+    """`frame` with a column `relative`: `value` divided by that of regime `to` of the same data set, model, seed.
+
+    Raises:
+        SettingError: regime `to` is not in the frame.
+    """
+    cell = ["dataset", "model", "seed"]
+    if to not in set(frame["regime"]):
+        raise SettingError(f"regime: {to!r} is not in the frame, which has {', '.join(frame['regime'].unique())}")
+    base = frame[frame["regime"] == to].set_index(cell)[value]
+    keys = pd.MultiIndex.from_frame(frame[cell])
+    return frame.assign(relative=frame[value].to_numpy() / base.loc[keys].to_numpy())
+
+
+def stacked(frames: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
+    """Frames on top of each other; `column` says from which one a row comes."""
+    return pd.concat([frame.assign(**{column: name}) for name, frame in frames.items()], ignore_index=True)

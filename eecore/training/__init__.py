@@ -1,0 +1,41 @@
+"""Training: phases and regimes, one loop, and a store that remembers every prefix of a chain of phases."""
+
+from eecore.training.chain import train
+from eecore.training.regimes import (
+    Phase,
+    Regime,
+    disjoint,
+    joint,
+    joint_long,
+    mixed,
+    phases_of,
+    regime,
+    regimes,
+    register_regime,
+)
+from eecore.training.result import Result, initial_model
+from eecore.training.settings import Recipe, Run, default_recipe
+from eecore.training.store import Store
+from eecore.training.sweep import grid, sweep
+
+__all__ = [
+    "Phase",
+    "Recipe",
+    "Regime",
+    "Result",
+    "Run",
+    "Store",
+    "default_recipe",
+    "disjoint",
+    "grid",
+    "initial_model",
+    "joint",
+    "joint_long",
+    "mixed",
+    "phases_of",
+    "regime",
+    "regimes",
+    "register_regime",
+    "sweep",
+    "train",
+]

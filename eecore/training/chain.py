@@ -1,0 +1,224 @@
+"""From a run to its result: find the longest stored prefix of the chain, train what is missing, keep the logits."""
+
+import datetime
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy
+import safetensors
+import torch
+from tqdm.auto import tqdm
+
+from eecore import data, models
+from eecore.training.costs import phase_macs
+from eecore.training.identity import identity, prefix_keys
+from eecore.training.loop import Progress, split_logits, train_phase
+from eecore.training.optim import derived_seed, torch_settings
+from eecore.training.regimes import Phase
+from eecore.training.result import Result, initial_model
+from eecore.training.settings import Run
+from eecore.training.store import Entry, Store
+
+Report = Callable[[int, dict[str, Any]], None]  # (index of the phase, last row of its history)
+
+
+def train(run: Run, store: Store | None = None, progress: bool = True) -> Result:
+    """Train `run`, or what of it is not in the store yet, and return its result.
+
+    Args:
+        run: the settings.
+        store: None: the default store.
+        progress: show a bar with the time left, an epoch a tick.
+    Returns:
+        Logits on validation and test, costs and history.
+    Raises:
+        TrainingError: the loss is not finite.
+        StoreError: the store cannot be written. What was stored stays.
+
+    Example:
+        >>> import tempfile
+        >>> run = Run(dataset="synthetic", model="mlp_nano", regime="mixed", epochs=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = train(run, Store(folder), progress=False)
+        >>> [phase["trains"] for phase in result.record["phases"]]
+        ['backbone', 'all']
+    """
+    store = store or Store()
+    keys = prefix_keys(run)
+    stored = read_result(run, store, keys)
+    if stored is not None:
+        return stored
+    assert run.phases is not None
+    epochs = sum(phase.epochs for phase in run.phases)
+    with tqdm(total=epochs, disable=not progress, unit="epoch", desc=_title(run), leave=False) as bar:
+        entry: Entry | None = None
+        first = _longest_stored(store, keys)
+        for i, phase in enumerate(run.phases):
+            if i >= first:
+                entry = _prefix(run, store, keys, i, entry, bar)
+            bar.n = sum(p.epochs for p in run.phases[: i + 1])
+            bar.refresh()
+    _evaluate(run, store, keys, entry)
+    result = read_result(run, store, keys)
+    if result is None:  # somebody removed it between these two lines
+        return train(run, store, progress)
+    return result
+
+
+def _title(run: Run) -> str:
+    return f"{run.dataset} {run.model} {run.regime} seed {run.seed}"
+
+
+def is_stored(run: Run, store: Store) -> bool:
+    """Whether `run`'s result can be read without training."""
+    return store.has(prefix_keys(run)[-1], "logits")
+
+
+def read_result(run: Run, store: Store, keys: list[str]) -> Result | None:
+    """The stored result of `run`, or None."""
+    entry = store.get(keys[-1], "logits")
+    if entry is None:
+        return None
+    tensors, record = entry
+    return Result(run=run, key=keys[-1], store=store, record=record, **tensors)
+
+
+def _longest_stored(store: Store, keys: list[str]) -> int:
+    """Index of the last prefix whose weights are stored, 0 where none is: training starts there, or reads it."""
+    return max((i for i, key in enumerate(keys) if store.has(key, "weights")), default=0)
+
+
+def _prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry | None, bar: Any) -> Entry:
+    """Weights and record after phase `i`: read, or trained from those after phase `i - 1`."""
+    with store.lock(keys[i]):
+        entry = store.get(keys[i], "weights")
+        if entry is not None:
+            return entry
+        if i and before is None:  # the entry that was there is damaged: go back one prefix
+            before = _prefix(run, store, keys, i - 1, None, bar)
+        with store.slot():
+            entry = _train_prefix(run, store, keys, i, before, bar)
+        store.put(keys[i], "weights", *entry)
+        store.remove(keys[i], "partial")
+        return entry
+
+
+def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry | None, bar: Any) -> Entry:
+    assert run.phases is not None
+    assert run.recipe is not None
+    phase, dataset = run.phases[i], data.load(run.dataset)
+    model = initial_model(run)
+    if before is not None:
+        model.load_state_dict(before[0])
+
+    def keep(progress: Progress) -> None:
+        bar.update()
+        bar.set_postfix(loss=f"{progress.history[-1]['validation_loss']:.3f}")
+        if progress.epoch < phase.epochs:
+            store.put(keys[i], "partial", progress.tensors, _progress_record(progress))
+
+    began = time.perf_counter()
+    start = _resumed(store, keys[i])
+    bar.update(start.epoch if start else 0)
+    progress = train_phase(
+        model,
+        dataset,
+        phase,
+        run.recipe,
+        augmentation=run.augment,
+        seed=derived_seed(run.seed, i),
+        threads=run.threads,
+        device=run.device,
+        start=start,
+        on_epoch=keep,
+    )
+    done = _phase_record(run, phase, model, progress, len(dataset.train), time.perf_counter() - began)
+    phases = [*(before[1]["phases"] if before else []), done]
+    tensors = {name: t.detach().clone() for name, t in model.state_dict().items()}
+    return tensors, {**_about(run, keys[: i + 1]), "phases": phases}
+
+
+def _progress_record(progress: Progress) -> dict[str, Any]:
+    best = None if progress.best == float("inf") else progress.best
+    return {"epoch": progress.epoch, "history": progress.history, "best": best, "waited": progress.waited}
+
+
+def _resumed(store: Store, key: str) -> Progress | None:
+    """The progress of a run that was killed, or None."""
+    entry = store.get(key, "partial")
+    if entry is None:
+        return None
+    tensors, record = entry
+    best = float("inf") if record["best"] is None else record["best"]
+    return Progress(record["epoch"], tensors, record["history"], best, record["waited"])
+
+
+def _phase_record(
+    run: Run, phase: Phase, model: models.MultiExit, progress: Progress, samples: int, wall: float
+) -> dict[str, Any]:
+    info = data.info(run.dataset)
+    assert run.recipe is not None
+    size = min(run.recipe.batch_size, samples)
+    steps = progress.epoch * (samples // size)
+    macs = phase_macs(
+        model,
+        info.shape,
+        info.kind,
+        trains=phase.trains,
+        samples_seen=steps * size,
+        cached_samples=samples if run.augment == "none" else None,
+    )
+    return {
+        **asdict(phase),
+        "epochs_done": progress.epoch,
+        "steps": steps,
+        "macs": macs,
+        "seconds": sum(row["seconds"] for row in progress.history),
+        "wall_seconds": wall,
+        "history": progress.history,
+    }
+
+
+def _about(run: Run, keys: list[str]) -> dict[str, Any]:
+    """Provenance: the settings and where, when and with what they were run."""
+    return {
+        "identity": identity(run),
+        "prefix_keys": keys,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+            "safetensors": safetensors.__version__,
+        },
+        "processor": platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name(run.device) if run.device.startswith("cuda") else "cpu",
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _evaluate(run: Run, store: Store, keys: list[str], entry: Entry | None) -> None:
+    """Logits of every exit on validation and test, and what each exit costs, stored beside the weights."""
+    with store.lock(keys[-1]):
+        if store.has(keys[-1], "logits"):
+            return
+        entry = entry or store.get(keys[-1], "weights")
+        assert entry is not None
+        dataset, model = data.load(run.dataset), initial_model(run)
+        model.load_state_dict(entry[0])
+        shape, kind = dataset.shape, dataset.kind
+        with torch_settings(run.threads):
+            logits = {
+                "validation_logits": split_logits(model, dataset.validation, device=run.device),
+                "test_logits": split_logits(model, dataset.test, device=run.device),
+            }
+        labels = {"validation_labels": dataset.validation.y, "test_labels": dataset.test.y}
+        costs = {
+            "exit_macs": models.exit_macs(model, shape, kind),
+            "backbone_macs": models.backbone_macs(model, shape, kind),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "exits": list(model.exits),
+        }
+        store.put(keys[-1], "logits", {**logits, **labels}, {**entry[1], **costs})

@@ -1,0 +1,77 @@
+"""What decides a run's result, and its hash: the key of every prefix of its chain of phases."""
+
+import ast
+import functools
+import hashlib
+import inspect
+import json
+from dataclasses import asdict
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from eecore import data, models
+from eecore.training import loop, moving, optim
+from eecore.training.settings import Run
+
+
+@functools.cache
+def source_text(module: ModuleType) -> str:
+    """Source of a module without comments, docstrings and layout: what it does, not how it reads.
+
+    Example:
+        >>> "what it does" in source_text(regimes)
+        False
+    """
+    tree = ast.parse(inspect.getsource(module))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                body[0] = ast.Pass()
+    return ast.unparse(tree)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _source_digest(run: Run) -> str:
+    deciding = {loop, moving, optim, *models.source_modules(run.model), *data.source_modules(run.dataset)}
+    return _digest(sorted(source_text(module) for module in deciding))
+
+
+def identity(run: Run) -> dict[str, Any]:
+    """Everything but the phases that decides a run's result, as plain JSON values.
+
+    The regime's name is not in it: two regimes that begin with the same phases share that prefix.
+    """
+    assert run.recipe is not None
+    return {
+        "dataset": run.dataset,
+        "data_fingerprint": data.load(run.dataset).fingerprint,
+        "model": run.model,
+        "exits": run.exits if isinstance(run.exits, str) else list(run.exits),
+        "head": run.head,
+        "recipe": run.recipe.model_dump(),
+        "augment": run.augment,
+        "seed": run.seed,
+        "threads": run.threads,
+        "device": torch.device(run.device).type,
+        "torch": torch.__version__,
+        "source": _source_digest(run),
+    }
+
+
+def prefix_keys(run: Run) -> list[str]:
+    """Keys of the prefixes of `run`'s chain: one of one phase, one of two, ...; the last is the run's own.
+
+    Returns:
+        As many keys as phases, 20 hexadecimal digits each.
+    """
+    assert run.phases is not None
+    known = identity(run)
+    chains = [[asdict(phase) for phase in run.phases[: i + 1]] for i in range(len(run.phases))]
+    return [_digest({**known, "phases": chain})[:20] for chain in chains]

@@ -1,0 +1,190 @@
+"""The training loop: one phase of one network, written out.
+
+Axes: K exits, J exits that a phase trains, N samples, B batch, C classes.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from eecore.data import Dataset, Split
+from eecore.errors import SettingError, TrainingError
+from eecore.models import MultiExit
+from eecore.shapes import Float, Int
+from eecore.training.moving import Moving
+from eecore.training.optim import derived_seed, learning_rate, make_optimizer, torch_settings
+from eecore.training.regimes import Phase
+from eecore.training.settings import Recipe
+
+
+@dataclass
+class Progress:
+    """Where a phase stands after an epoch: all that is needed to go on as if nothing had happened."""
+
+    epoch: int = 0  # epochs done
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)  # one row an epoch
+    best: float = math.inf  # the criterion's best value
+    waited: int = 0  # epochs since then
+
+
+def exit_losses(logits: Float[Tensor, "J B C"], y: Int[Tensor, " B"], smoothing: float) -> Float[Tensor, " J"]:
+    """Cross-entropy of each exit, the mean over the batch."""
+    exits, batch, _ = logits.shape
+    each = F.cross_entropy(logits.flatten(0, 1), y.repeat(exits), reduction="none", label_smoothing=smoothing)
+    return each.view(exits, batch).mean(dim=1)
+
+
+def epoch_batches(samples: int, batch_size: int, generator: torch.Generator) -> Iterator[Int[Tensor, " B"]]:
+    """Indices of one epoch in a fresh order, without the incomplete last batch."""
+    order = torch.randperm(samples, generator=generator, device=generator.device)
+    size = min(batch_size, samples)
+    for start in range(0, samples - size + 1, size):
+        yield order[start : start + size]
+
+
+def train_phase(
+    model: MultiExit,
+    dataset: Dataset,
+    phase: Phase,
+    recipe: Recipe,
+    *,
+    augmentation: str = "none",
+    seed: int,
+    threads: int = 1,
+    device: str = "cpu",
+    start: Progress | None = None,
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Train what `phase` trains, in place.
+
+    Args:
+        model: the network, changed in place; what the phase does not train stays bit-identical.
+        dataset: its train split is learnt from; its validation split is evaluated after every epoch. The test split
+            is never touched.
+        phase: which parameters move, and for how many epochs.
+        recipe: the optimisation.
+        augmentation: name of an augmentation of eecore.data.
+        seed: decides order, augmentation and dropout of every epoch.
+        threads: threads of torch meanwhile.
+        device: where to train; the model comes back to the CPU.
+        start: the progress of an interrupted call with the same arguments, to go on from.
+        on_epoch: called after every epoch with the progress (for checkpoints and progress bars).
+    Returns:
+        The progress at the end; its history has a row per epoch: epoch, train_loss, validation_loss (mean over the
+        exits in training, the early-stopping criterion), validation_accuracy (per exit in training),
+        lr, seconds (training), evaluation_seconds.
+    Raises:
+        TrainingError: the loss is not finite; names phase, step and learning rate.
+    """
+    steps_an_epoch = max(1, len(dataset.train) // recipe.batch_size)
+    steps = phase.epochs * steps_an_epoch
+    with torch_settings(threads):
+        model.to(device)
+        moving = Moving(model, phase, recipe, augmentation != "none", dataset, device)
+        optimizer = make_optimizer(moving.parameters, recipe)
+        progress = start or Progress()
+        moving.restore(progress.tensors, optimizer)
+        while progress.epoch < phase.epochs and not _exhausted(progress, recipe):
+            began = time.perf_counter()
+            first_step = progress.epoch * steps_an_epoch
+            epoch_seed = derived_seed(seed, phase.trains, progress.epoch)
+            generator = torch.Generator(device).manual_seed(epoch_seed)
+            losses = []
+            with torch_settings(threads, epoch_seed):
+                moving.train_mode()
+                for i, batch in enumerate(epoch_batches(len(moving.y), recipe.batch_size, generator)):
+                    for group in optimizer.param_groups:
+                        group["lr"] = learning_rate(first_step + i, steps, recipe)
+                    with _autocast(device, recipe):
+                        logits = moving.logits(batch, augmentation, generator)
+                    loss = exit_losses(logits.float(), moving.y[batch], recipe.label_smoothing).mean()
+                    optimizer.zero_grad()
+                    loss.backward()
+                    if recipe.clip_norm is not None:
+                        torch.nn.utils.clip_grad_norm_(moving.parameters, recipe.clip_norm)
+                    optimizer.step()
+                    moving.average()
+                    losses.append(loss.detach())
+            mean_loss = _finite_mean(torch.stack(losses), phase, first_step, steps, recipe)
+            trained = time.perf_counter()
+            row = {"epoch": progress.epoch, "train_loss": mean_loss, **moving.validate()}
+            row |= {"lr": learning_rate(first_step, steps, recipe), "seconds": trained - began}
+            row["evaluation_seconds"] = time.perf_counter() - trained
+            progress = _advance(progress, row, recipe, moving, optimizer)
+            on_epoch(progress)
+        moving.finish(progress.tensors)
+        model.to("cpu")
+    return progress
+
+
+def _exhausted(progress: Progress, recipe: Recipe) -> bool:
+    return recipe.patience is not None and progress.waited >= recipe.patience
+
+
+def judged(best: float, waited: int, loss: float, min_delta: float) -> tuple[float, int]:
+    """Best value of the criterion and epochs since then, after one more epoch. A tie is no improvement.
+
+    Example:
+        >>> judged(best=1.0, waited=0, loss=1.0, min_delta=0.0), judged(1.0, 1, loss=0.9, min_delta=0.0)
+        ((1.0, 1), (0.9, 0))
+    """
+    return (loss, 0) if loss < best - min_delta else (best, waited + 1)
+
+
+def _advance(
+    progress: Progress, row: dict[str, Any], recipe: Recipe, moving: Moving, optimizer: torch.optim.Optimizer
+) -> Progress:
+    """The progress after one more epoch."""
+    best, waited = judged(progress.best, progress.waited, row["validation_loss"], recipe.min_delta)
+    kept = {name: t for name, t in progress.tensors.items() if name.startswith("best.")}
+    if recipe.patience is not None and waited == 0:
+        kept = moving.best_tensors()
+    return Progress(
+        epoch=progress.epoch + 1,
+        tensors={**moving.tensors(optimizer), **kept},
+        history=[*progress.history, row],
+        best=best,
+        waited=waited,
+    )
+
+
+def _autocast(device: str, recipe: Recipe) -> Any:
+    if recipe.precision == "float32":
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+
+
+def _finite_mean(losses: Tensor, phase: Phase, first_step: int, steps: int, recipe: Recipe) -> float:
+    """Mean loss of an epoch; looked at once an epoch, so that a GPU never waits for the host."""
+    broken = (~losses.isfinite()).nonzero()
+    if len(broken):
+        step = first_step + int(broken[0])
+        raise TrainingError(
+            f"the loss is {losses[broken[0]].item()} at step {step + 1} of {steps} of phase '{phase.trains}', "
+            f"learning rate {learning_rate(step, steps, recipe):.3g}: try a smaller lr or clip_norm"
+        )
+    return losses.mean().item()
+
+
+@torch.no_grad()
+def split_logits(model: MultiExit, split: Split, *, batch: int = 500, device: str = "cpu") -> Float[Tensor, "K N C"]:
+    """Logits of every exit on a split, float16, in eval mode; the model's mode is put back.
+
+    Raises:
+        SettingError: `batch` is smaller than 1.
+    """
+    if batch < 1:
+        raise SettingError(f"batch: expected at least 1, got {batch}")
+    was_training = model.training
+    model.to(device).eval()
+    out = torch.cat([model(x.to(device)).half().cpu() for x in split.x.split(batch)], dim=1)
+    model.to("cpu").train(was_training)
+    return out

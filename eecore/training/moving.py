@@ -1,0 +1,194 @@
+"""What moves in a phase: its parameters, the logits it trains, its validation, and how all of it is stored.
+
+Axes: K exits, J exits that a phase trains, N samples, B batch, C classes.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from eecore.data import Dataset, augment
+from eecore.models import MultiExit
+from eecore.shapes import Float, Int
+from eecore.training.regimes import Phase
+from eecore.training.settings import Recipe
+
+CACHE_BYTES = 2 * 2**30  # frozen features larger than this are computed again in every epoch
+
+
+class Moving:
+    """One phase's view of a network.
+
+    Args:
+        model: already on `device`.
+        phase: which parameters move.
+        recipe: ema, precision and memory layout are used here.
+        augmented: whether inputs change from epoch to epoch; if not, a frozen backbone is run once.
+        dataset: train and validation splits are moved to `device`.
+        device: where everything happens.
+    """
+
+    def __init__(
+        self, model: MultiExit, phase: Phase, recipe: Recipe, augmented: bool, dataset: Dataset, device: str
+    ) -> None:
+        self.model, self.phase, self.recipe = model, phase, recipe
+        last = model.n_exits - 1
+        self.exits = {"backbone": [last], "all": list(range(last + 1)), "heads": list(range(last))}[phase.trains]
+        layout = torch.channels_last if recipe.channels_last and dataset.kind == "image" else torch.contiguous_format
+        if layout is torch.channels_last:
+            model.to(memory_format=layout)
+            self._layout = {"memory_format": layout}
+        else:
+            self._layout = {}
+        self.x = dataset.train.x.to(device, **self._layout)
+        self.y: Int[Tensor, " N"] = dataset.train.y.to(device)
+        self._validation_x = dataset.validation.x.to(device, **self._layout)
+        self._validation_y = dataset.validation.y.to(device)
+        self.parameters = self._moving_parameters()
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+        self._average = [p.detach().clone() for p in self.parameters] if recipe.ema else []
+        self._cache = self._validation_cache = None
+        if phase.trains == "heads":
+            self._cache = None if augmented else self._reduced_all(self.x)
+            self._validation_cache = self._reduced_all(self._validation_x)
+
+    def _moving_parameters(self) -> list[nn.Parameter]:
+        heads = [p for k in self.exits for p in self.model.heads[k].parameters()]
+        return heads if self.phase.trains == "heads" else [*self.model.backbone_parameters(), *heads]
+
+    def train_mode(self) -> None:
+        """Train mode for what moves; a frozen backbone is in eval mode, batch norm included."""
+        self.model.train()
+        if self.phase.trains == "heads":
+            self.model.eval()
+            for k in self.exits:
+                self.model.heads[k].train()
+
+    # -- logits of a batch ------------------------------------------------------------------------------
+
+    def logits(self, batch: Int[Tensor, " B"], augmentation: str, generator: torch.Generator) -> Float[Tensor, "J B C"]:
+        """Logits of the exits in training on the training samples `batch`."""
+        if self._cache is not None:
+            return self._heads([reduced[batch] for reduced in self._cache])
+        x = augment(self.x[batch], augmentation, generator)
+        return self._from_inputs(x)
+
+    def _from_inputs(self, x: Tensor) -> Float[Tensor, "J B C"]:
+        if self.phase.trains == "all":
+            return self.model(x)
+        if self.phase.trains == "backbone":
+            return self.model.forward_to(x, self.exits[0]).unsqueeze(0)
+        return self._heads(self._reduced(x))
+
+    def _heads(self, reduced: list[Tensor]) -> Float[Tensor, "J B C"]:
+        return torch.stack([self.model.heads[k].classify(r) for k, r in zip(self.exits, reduced, strict=True)])
+
+    @torch.no_grad()
+    def _reduced(self, x: Tensor) -> list[Tensor]:
+        """What the heads in training see of the frozen backbone, which goes no further than the last of them."""
+        state, out = x, []
+        for k in self.exits:
+            state = self.model.advance(state, k)
+            out.append(self.model.heads[k].reduce(state))
+        return out
+
+    def _reduced_all(self, x: Tensor) -> list[Tensor] | None:
+        """Frozen features of all samples, or None where they do not fit."""
+        self.model.eval()
+        one = self._reduced(x[:1])
+        if sum(r.nbytes for r in one) * len(x) > CACHE_BYTES:
+            return None
+        parts = [self._reduced(part) for part in x.split(500)]
+        return [torch.cat([part[j] for part in parts]) for j in range(len(self.exits))]
+
+    # -- validation -------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, Any]:
+        """Mean cross-entropy over the exits in training (the criterion), and accuracy of each of them."""
+        self.model.eval()
+        with self._averaged():
+            parts = []
+            for start in range(0, len(self._validation_y), 500):
+                part = slice(start, start + 500)
+                if self._validation_cache is not None:
+                    parts.append(self._heads([r[part] for r in self._validation_cache]))
+                else:
+                    parts.append(self._from_inputs(self._validation_x[part]))
+            logits = torch.cat(parts, dim=1).float()
+        loss = F.cross_entropy(logits.flatten(0, 1), self._validation_y.repeat(len(self.exits)))
+        accuracy = (logits.argmax(dim=2) == self._validation_y).float().mean(dim=1)
+        return {"validation_loss": loss.item(), "validation_accuracy": accuracy.tolist()}
+
+    # -- moving average ---------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """One step of the weights' moving average, where the recipe asks for one."""
+        if self.recipe.ema:
+            torch._foreach_lerp_(self._average, self.parameters, 1 - self.recipe.ema)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The averaged weights in place of the raw ones, for the length of a block."""
+        raw = [p.detach().clone() for p in self.parameters] if self._average else []
+        _copy(self._average, self.parameters)
+        try:
+            yield
+        finally:
+            _copy(raw, self.parameters)
+
+    # -- state ------------------------------------------------------------------------------------------
+
+    def tensors(self, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+        """Copies of all that changes: the model's state, the optimiser's moments and the average."""
+        out = {f"model.{name}": t.detach().cpu().clone() for name, t in self.model.state_dict().items()}
+        for i, state in optimizer.state_dict()["state"].items():
+            out |= {f"optimizer.{i}.{name}": t.cpu().clone() for name, t in state.items() if t is not None}
+        return out | {f"average.{i}": t.cpu().clone() for i, t in enumerate(self._average)}
+
+    def best_tensors(self) -> dict[str, Tensor]:
+        """The state that the phase would end with if no later epoch is better."""
+        with self._averaged():
+            return {f"best.{name}": t.detach().cpu().clone() for name, t in self.model.state_dict().items()}
+
+    def restore(self, tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+        """Go back to where `tensors` was taken."""
+        if not tensors:
+            return
+        self.model.load_state_dict(_part(tensors, "model."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _part(tensors, "optimizer.").items():
+            index, key = name.split(".", 1)
+            state.setdefault(int(index), {})[key] = tensor.clone()
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        _copy([tensors[f"average.{i}"] for i in range(len(self._average))], self._average)
+
+    def finish(self, tensors: dict[str, Tensor]) -> None:
+        """Leave the model with the state that counts: the best one, the averaged one or the last one."""
+        best = _part(tensors, "best.")
+        if best:
+            self.model.load_state_dict(best)
+        else:
+            _copy(self._average, self.parameters)
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(True)
+            parameter.grad = None
+        self.model.train()
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+@torch.no_grad()
+def _copy(source: list[Tensor], target: list[Any]) -> None:
+    for new, old in zip(source, target, strict=False):
+        old.copy_(new)

@@ -1,0 +1,126 @@
+"""What a run leaves behind: logits of every exit, costs, history; all evaluation is a function of these.
+
+Axes: K exits, N samples, C classes.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from eecore import data, models
+from eecore.errors import StoreError
+from eecore.shapes import Float, Int
+from eecore.training.settings import Run
+from eecore.training.store import Store
+
+
+def initial_model(run: Run) -> models.MultiExit:
+    """The untrained network of `run`, on the CPU; the same for every regime of one seed."""
+    info = data.info(run.dataset)
+    return models.build(
+        run.model,
+        kind=info.kind,
+        shape=info.shape,
+        classes=info.classes,
+        exits=run.exits,
+        head=run.head,
+        seed=run.seed,
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """A trained run: stored logits and costs in memory, weights and features on request.
+
+    Attributes:
+        run: the settings.
+        key: its place in the store.
+        validation_logits, test_logits: (K, N, C) float16.
+        validation_labels, test_labels: (N,).
+        record: settings, history of every phase, costs, versions, seconds.
+    """
+
+    run: Run
+    key: str
+    store: Store
+    validation_logits: Float[Tensor, "K N C"]
+    test_logits: Float[Tensor, "K M C"]
+    validation_labels: Int[Tensor, " N"]
+    test_labels: Int[Tensor, " M"]
+    record: dict[str, Any]
+
+    @property
+    def macs(self) -> list[int]:
+        """Multiply-adds per sample to each exit, heads passed on the way included."""
+        return list(self.record["exit_macs"])
+
+    @property
+    def backbone_macs(self) -> int:
+        """Multiply-adds per sample of the plain network: stem, blocks, last head."""
+        return int(self.record["backbone_macs"])
+
+    @property
+    def training_macs(self) -> int:
+        """Multiply-adds of the whole training."""
+        return sum(phase["macs"] for phase in self.record["phases"])
+
+    @property
+    def training_seconds(self) -> float:
+        """Seconds of the whole training, evaluation left out."""
+        return sum(phase["seconds"] for phase in self.record["phases"])
+
+    @functools.cached_property
+    def labels_of_run(self) -> dict[str, Any]:
+        """The columns that say which run a row of a table belongs to."""
+        return {
+            "dataset": self.run.dataset,
+            "model": self.run.model,
+            "regime": self.run.regime,
+            "seed": self.run.seed,
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """Long form: one row per exit and split.
+
+        Returns:
+            Columns dataset, model, regime, seed, exit (1..K), split, accuracy (fraction), macs (per sample),
+            macs_fraction (of the backbone's), training_macs, training_seconds.
+        """
+        rows = []
+        for split in ("validation", "test"):
+            logits, labels = getattr(self, f"{split}_logits"), getattr(self, f"{split}_labels")
+            correct = (logits.argmax(dim=2) == labels).double().mean(dim=1).tolist()
+            for k, accuracy in enumerate(correct):
+                costs = {"macs": self.macs[k], "macs_fraction": self.macs[k] / self.backbone_macs}
+                rows.append({**self.labels_of_run, "exit": k + 1, "split": split, "accuracy": accuracy, **costs})
+        return pd.DataFrame(rows).assign(training_macs=self.training_macs, training_seconds=self.training_seconds)
+
+    def history(self) -> pd.DataFrame:
+        """One row per epoch of every phase: phase, trains, epoch, train_loss, validation_loss, lr, seconds."""
+        rows = [
+            {**self.labels_of_run, "phase": i + 1, "trains": phase["trains"], **row}
+            for i, phase in enumerate(self.record["phases"])
+            for row in phase["history"]
+        ]
+        return pd.DataFrame(rows)
+
+    def model(self, prefix: int | None = None) -> models.MultiExit:
+        """The trained network in eval mode.
+
+        Args:
+            prefix: after this many phases (0: untrained); None: after all of them.
+        Raises:
+            StoreError: the weights are not in the store any more.
+        """
+        model = initial_model(self.run)
+        keys = self.record["prefix_keys"]
+        phases = len(keys) if prefix is None else prefix
+        if phases:
+            entry = self.store.get(keys[phases - 1], "weights")
+            if entry is None:
+                raise StoreError(f"the weights of run {self.key} are gone from {self.store.folder}: train again")
+            model.load_state_dict(entry[0])
+        return model.eval()

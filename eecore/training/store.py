@@ -1,0 +1,200 @@
+"""The store: what was trained, under the hash of all that decides it.
+
+A key has one folder. An entry of it is a JSON record, which names its safetensors file and that file's checksum. Every
+file is written under a temporary name and renamed; the record is written last, so an entry is there whole or not at all.
+Nothing else in eecore knows where a checkpoint lies, and no pickle is ever read.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import safetensors.torch
+from torch import Tensor
+
+from eecore.errors import StoreError
+
+log = logging.getLogger(__name__)
+Entry = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+def default_folder() -> Path:
+    """EECORE_STORE, else runs/ of the project that the current folder lies in, else the user's cache."""
+    if os.environ.get("EECORE_STORE"):
+        return Path(os.environ["EECORE_STORE"]).expanduser()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "eecore" / "__init__.py").is_file() and (folder / "notebooks").is_dir():
+            return folder / "runs"
+    return Path.home() / ".cache" / "eecore" / "runs"
+
+
+def worker_slots() -> int:
+    """How many processes may train at once on this machine: EECORE_WORKERS, else the cores."""
+    asked = os.environ.get("EECORE_WORKERS", "")
+    if asked and not (asked.isdigit() and int(asked) >= 1):
+        raise StoreError(f"EECORE_WORKERS: expected an integer of at least 1, got {asked!r}")
+    return int(asked) if asked else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def _sealed(record: dict[str, Any]) -> str:
+    """The record as JSON with its own checksum."""
+    text = json.dumps(record, sort_keys=True)
+    return json.dumps({"record": record, "seal": hashlib.sha256(text.encode()).hexdigest()}, indent=1)
+
+
+def _unsealed(text: str) -> dict[str, Any]:
+    whole = json.loads(text)
+    again = json.dumps(whole["record"], sort_keys=True)
+    if hashlib.sha256(again.encode()).hexdigest() != whole["seal"]:
+        raise ValueError("its checksum does not fit")
+    return whole["record"]
+
+
+class Store:
+    """A folder of trained prefixes.
+
+    Args:
+        folder: made if it is missing; None: default_folder().
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else default_folder()
+
+    # -- entries ----------------------------------------------------------------------------------------
+
+    def put(self, key: str, name: str, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """Write entry `name` of `key`, whole or not at all; one that was there is replaced.
+
+        Raises:
+            StoreError: the disk is full, or the folder cannot be written.
+        """
+        content = safetensors.torch.save({n: t.contiguous() for n, t in tensors.items()})
+        digest = hashlib.sha256(content).hexdigest()
+        file = f"{name}.{digest[:12]}.safetensors"
+        folder = self.folder / key
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / file, content)
+            _write(folder / f"{name}.json", _sealed({**record, "file": file, "sha256": digest}).encode())
+            for old in folder.glob(f"{name}.*.safetensors"):
+                if old.name != file:
+                    old.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot write to the store {self.folder}: {error.strerror or error}") from error
+
+    def get(self, key: str, name: str) -> Entry | None:
+        """Tensors and record of entry `name` of `key`; None where it is missing, or damaged, which is reported."""
+        record = self.record(key, name)
+        if record is None:
+            return None
+        path = self.folder / key / str(record["file"])
+        try:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != record["sha256"]:
+                raise ValueError("its checksum does not fit")
+            return safetensors.torch.load(content), record
+        except (OSError, ValueError, safetensors.SafetensorError) as error:
+            self._damaged(key, name, path, error)
+            return None
+
+    def record(self, key: str, name: str) -> dict[str, Any] | None:
+        """The record of an entry alone, or None."""
+        path = self.folder / key / f"{name}.json"
+        try:
+            return _unsealed(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._damaged(key, name, path, error)
+            return None
+
+    def has(self, key: str, name: str) -> bool:
+        """Whether the entry's record and file are there (their content is checked when they are read)."""
+        record = self.record(key, name)
+        return record is not None and (self.folder / key / str(record["file"])).is_file()
+
+    def remove(self, key: str, name: str) -> None:
+        """Forget an entry."""
+        folder = self.folder / key
+        with contextlib.suppress(OSError):
+            (folder / f"{name}.json").unlink(missing_ok=True)
+            for file in folder.glob(f"{name}.*.safetensors"):
+                file.unlink(missing_ok=True)
+
+    def _damaged(self, key: str, name: str, path: Path, error: Exception) -> None:
+        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        log.warning("stored file %s is damaged (%s): it is made again", path, reason)
+        self.remove(key, name)
+
+    # -- who may do what --------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Only one process at a time works on `key`. The system frees the lock of a process that dies."""
+        with self._file_lock("locks", key):
+            yield
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[None]:
+        """One of the machine's places for training: two notebooks at once never train more than it has cores."""
+        locks = [self._file_lock("slots", str(i)) for i in range(worker_slots())]
+        while True:
+            for lock in locks:
+                try:
+                    lock.acquire(timeout=0)
+                except filelock.Timeout:
+                    continue
+                try:
+                    yield
+                finally:
+                    lock.release()
+                return
+            time.sleep(0.05)
+
+    def _file_lock(self, kind: str, name: str) -> filelock.BaseFileLock:
+        folder = self.folder / f".{kind}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(folder / f"{name}.lock", "a", encoding="utf-8"):
+                pass
+        except OSError as error:
+            raise StoreError(f"cannot write to the store {self.folder}: {error.strerror or error}") from error
+        return filelock.FileLock(folder / f"{name}.lock")
+
+    # -- what is here -----------------------------------------------------------------------------------
+
+    def stored_keys(self) -> list[str]:
+        """Keys that have a folder, sorted."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(f.name for f in self.folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+
+    def bytes(self, key: str) -> int:
+        """Size of all files of `key`, bytes."""
+        return sum(f.stat().st_size for f in (self.folder / key).glob("*") if f.is_file())
+
+    def prune(self, key: str) -> None:
+        """Remove all of `key`."""
+        with self.lock(key):
+            shutil.rmtree(self.folder / key, ignore_errors=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write and rename; what was begun and failed leaves nothing behind."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,110 @@
+"""Many runs: a grid of settings, trained by several processes, every shared prefix once."""
+
+import itertools
+import multiprocessing
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+
+from tqdm.auto import tqdm
+
+from eecore import data, models
+from eecore.errors import SettingError
+from eecore.training.chain import is_stored, train
+from eecore.training.identity import prefix_keys
+from eecore.training.result import Result
+from eecore.training.settings import Run
+from eecore.training.store import Store, worker_slots
+
+
+def grid(
+    datasets: Sequence[str],
+    model_names: Sequence[str],
+    regime_names: Sequence[str],
+    seeds: Iterable[int],
+    **settings: object,
+) -> list[Run]:
+    """Every combination, as runs.
+
+    Args:
+        settings: anything else that Run takes, the same for all.
+
+    Example:
+        >>> len(grid(["digits"], ["mlp_nano", "vit_nano"], ["joint", "mixed"], range(3), epochs=1))
+        12
+    """
+    combinations = itertools.product(datasets, model_names, seeds, regime_names)
+    return [
+        Run(dataset=d, model=m, regime=r, seed=s, **settings)  # type: ignore[arg-type]
+        for d, m, s, r in combinations
+    ]
+
+
+def shared_phases(runs: Iterable[Run]) -> tuple[int, int]:
+    """How many phases `runs` consist of, and how many of them are distinct and so are trained."""
+    keys = [key for run in runs for key in prefix_keys(run)]
+    return len(keys), len(set(keys))
+
+
+def sweep(
+    runs: Sequence[Run], store: Store | None = None, workers: int | None = None, progress: bool = True
+) -> list[Result]:
+    """Results of `runs`, in their order; what is not stored is trained first.
+
+    Runs that begin with the same phases go to one process, one after the other: their shared prefix is trained once.
+
+    Args:
+        runs: any settings.
+        store: None: the default store.
+        workers: processes; None: EECORE_WORKERS, else one a core. 1 trains in this process.
+        progress: show a bar, a distinct phase a tick.
+    Raises:
+        SettingError: `workers` is smaller than 1.
+        TrainingError: of the first run that fails; what the others finished is kept.
+    """
+    store = store or Store()
+    workers = worker_slots() if workers is None else workers
+    if workers < 1:
+        raise SettingError(f"workers: expected an integer of at least 1, got {workers}")
+    missing = [run for run in runs if not is_stored(run, store)]
+    groups: dict[str, list[Run]] = {}
+    for run in missing:
+        groups.setdefault(prefix_keys(run)[0], []).append(run)
+    if workers == 1 or len(groups) <= 1 or any(_only_here(run) for run in missing):
+        for run in missing:
+            train(run, store, progress)
+    else:
+        _in_processes(list(groups.values()), store, min(workers, len(groups)), progress)
+    return [train(run, store, progress) for run in runs]
+
+
+def _only_here(run: Run) -> bool:
+    """Whether a run needs something that was defined in this session and that another process cannot import."""
+    modules = [*models.source_modules(run.model), *data.source_modules(run.dataset)]
+    return any(module.__name__ == "__main__" for module in modules)
+
+
+def _train_group(runs: list[Run], folder: str) -> None:
+    for run in runs:
+        train(run, Store(folder), progress=False)
+
+
+def _in_processes(groups: list[list[Run]], store: Store, workers: int, progress: bool) -> None:
+    keys = {key for group in groups for run in group for key in prefix_keys(run)}
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context)
+    try:
+        with tqdm(total=len(keys), disable=not progress, unit="phase", desc="training") as bar:
+            waiting: list[Future[None]] = [
+                pool.submit(_train_group, group, os.fspath(store.folder)) for group in groups
+            ]
+            while waiting:
+                for future in [f for f in waiting if f.done()]:
+                    waiting.remove(future)
+                    future.result()
+                bar.n = sum(store.has(key, "weights") for key in keys)
+                bar.refresh()
+                time.sleep(0.2)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

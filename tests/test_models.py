@@ -1,0 +1,320 @@
+"""Models: a table of all of them, the ways to run one, where exits lie, what the seed fixes, what is refused."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eecore import models
+from eecore.errors import SettingError
+from eecore.models import heads
+from eecore.models.placement import place
+
+# On 3 x 32 x 32 with 10 classes. parameters and backbone_macs: the network without early exits;
+# exits: of "macs:3"; macs: to each of them with the default head.
+TABLE = {
+    "resnet_nano": (44_754, 448_320, 6, [1, 3, 5], [187_136, 320_768, 452_160]),
+    "resnet_ref": (701_466, 35_046_656, 8, [1, 4, 7], [9_882_112, 21_950_976, 35_059_456]),
+    "resnet8": (78_042, 12_501_632, 3, [0, 1, 2], [5_163_520, 8_838_656, 12_509_312]),
+    "resnet14": (175_258, 26_657_408, 6, [1, 3, 5], [9_882_112, 18_275_840, 26_665_088]),
+    "resnet20": (272_474, 40_813_184, 9, [2, 5, 8], [14_600_704, 27_713_024, 40_820_864]),
+    "resnet18": (11_173_962, 555_422_720, 8, [2, 4, 7], [211_505_152, 345_763_840, 555_484_160]),
+    "resnet34": (21_282_122, 1_159_402_496, 16, [4, 10, 15], [362_500_096, 798_748_672, 1_159_463_936]),
+    "resnet50": (23_520_842, 1_297_829_888, 16, [4, 10, 15], [412_893_184, 891_207_680, 1_298_075_648]),
+    "vit_nano": (59_882, 5_112_128, 6, [1, 3, 5], [1_966_400, 3_539_584, 5_112_768]),
+    "vit_micro": (698_890, 50_725_824, 9, [2, 5, 8], [17_695_680, 34_211_712, 50_727_744]),
+    "vit_tiny": (5_362_378, 359_204_736, 12, [3, 7, 11], [120_129_408, 239_668_992, 359_208_576]),
+    "vit_small": (21_341_578, 1_397_886_720, 12, [3, 7, 11], [466_751_232, 932_322_816, 1_397_894_400]),
+    "vit_base": (85_150_474, 5_513_682_432, 12, [3, 7, 11], [1_839_472_128, 3_676_584_960, 5_513_697_792]),
+    "mlp_nano": (461_322, 460_032, 5, [0, 1, 4], [394_496, 412_160, 462_592]),
+    "mlp_small": (1_053_706, 1_051_136, 5, [0, 1, 4], [788_992, 857_088, 1_056_256]),
+}
+# Published for CIFAR-size inputs: parameters and MACs in millions (resnet20: 0.27 M, He et al. 2016, table 6).
+LITERATURE = {
+    "resnet20": (0.27, 40.8),
+    "resnet18": (11.17, 556.0),
+    "resnet34": (21.28, 1160.0),
+    "resnet50": (23.52, 1300.0),
+    "vit_tiny": (5.4, None),
+}
+CIFAR = {"kind": "image", "shape": (3, 32, 32), "classes": 10}
+SMALL = ["resnet_nano", "resnet8", "vit_nano", "mlp_nano"]
+DATA = [("image", (1, 8, 8), "auto"), ("image", (1, 28, 28), "linear"), ("image", (3, 32, 32), "auto")]
+DATA += [("sequence", (1, 40), "auto"), ("sequence", (1, 40), "linear")]
+
+
+def small(name="vit_nano", **settings):
+    """A small model on sequences, in eval mode."""
+    return models.build(name, **{"kind": "sequence", "shape": (1, 40), "classes": 10} | settings).eval()
+
+
+def test_table_names_every_model():
+    assert list(TABLE) == models.names()
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_table(name):
+    parameters, backbone_macs, blocks, exits, macs = TABLE[name]
+    plain = models.describe(name, **CIFAR, exits=())
+    assert plain["parameters"] == parameters
+    assert plain["macs"] == [backbone_macs]
+    described = models.describe(name, **CIFAR, exits="macs:3")
+    assert described["blocks"] == blocks
+    assert described["exits"] == exits
+    assert described["macs"] == macs
+    assert described["backbone_macs"] == backbone_macs
+    assert described["head"] == ("pooled" if name.startswith("resnet") else "linear")
+
+
+@pytest.mark.parametrize("name", LITERATURE)
+def test_sizes_agree_with_the_literature(name):
+    parameters, macs = LITERATURE[name]
+    assert TABLE[name][0] / 1e6 == pytest.approx(parameters, rel=0.01)
+    assert macs is None or TABLE[name][1] / 1e6 == pytest.approx(macs, rel=0.005)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_output_shape(name):
+    """On the meta device, where the large models take no memory."""
+    make = models._MAKERS[name]
+    made = models.construct.construct(make, name, **CIFAR, exits="every:2", head="auto", seed=0, device="meta")
+    logits = made.model.eval()(torch.empty(2, 3, 32, 32, device="meta"))
+    assert logits.shape == ((TABLE[name][2] + 1) // 2, 2, 10)
+
+
+@pytest.mark.parametrize(("kind", "shape", "head"), DATA)
+@pytest.mark.parametrize("name", SMALL)
+def test_every_way_to_run_a_model_gives_the_same_logits(name, kind, shape, head):
+    model = models.build(name, kind=kind, shape=shape, classes=7, exits="every:2", head=head).eval()
+    x = torch.randn(3, *shape)
+    with torch.no_grad():
+        logits = model(x)
+        assert logits.shape == (model.n_exits, 3, 7)
+        state = x
+        outputs, inputs = model.block_outputs(x), model.head_inputs(x)
+        assert len(outputs) == len(model.blocks)
+        for k, exit_head in enumerate(model.heads):
+            state = model.advance(state, k)
+            assert torch.equal(exit_head(state), logits[k])
+            assert torch.equal(exit_head.classify(exit_head.reduce(state)), logits[k])
+            assert torch.equal(model.forward_to(x, k), logits[k])
+            assert torch.equal(inputs[k], state)
+            assert torch.equal(outputs[model.exits[k]], state)
+        assert model(x[:1]).shape == (model.n_exits, 1, 7)  # a batch of one
+        torch.testing.assert_close(model(x[:1]), logits[:, :1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_all_parameters_get_a_gradient(name):
+    model = small(name)
+    model(torch.randn(2, 1, 40)).square().sum().backward()  # in eval mode, which must not forbid it
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_forward_to_runs_no_other_head_and_no_later_block():
+    model, ran = small(exits=(1, 3)), []
+    parts = {f"head {k}": head for k, head in enumerate(model.heads)}
+    parts |= {f"block {i}": block for i, block in enumerate(model.blocks)}
+    for label, part in parts.items():
+        part.register_forward_hook(lambda *_, label=label: ran.append(label))
+    model.forward_to(torch.randn(1, 1, 40), 1)
+    assert ran == ["block 0", "block 1", "block 2", "block 3", "head 1"]
+    ran.clear()
+    model.head_inputs(torch.randn(1, 1, 40))
+    model.block_outputs(torch.randn(1, 1, 40))
+    assert not any(label.startswith("head") for label in ran)
+
+
+@pytest.mark.parametrize("k", [-1, 6])
+def test_an_exit_that_is_not_there(k):
+    model, x = small(), torch.randn(1, 1, 40)
+    for run in (model.advance, model.forward_to):
+        with pytest.raises(SettingError, match="exits 0 to 5"):
+            run(x, k)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_parameters_are_those_of_backbone_and_heads(name):
+    model = small(name)
+    backbone = {id(p) for p in model.backbone_parameters()}
+    in_heads = {id(p) for p in model.heads.parameters()}
+    assert not backbone & in_heads
+    assert backbone | in_heads == {id(p) for p in model.parameters()}
+    for module in model.train().backbone_modules():
+        module.eval()
+    assert not any(m.training for m in [*model.stem.modules(), *model.blocks[-1].modules()])
+    assert all(head.training for head in model.heads)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_backbone_and_last_head_depend_on_the_seed_alone(name):
+    first = small(name, seed=3)
+    again = small(name, seed=3, exits="every:2", head="linear")
+    same, other = small(name, seed=3), small(name, seed=4)
+    for a, b in zip(first.backbone_parameters(), again.backbone_parameters(), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(first.heads[-1].parameters(), again.heads[-1].parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), same.parameters(), strict=True))
+    pairs = zip(first.backbone_parameters(), other.backbone_parameters(), strict=True)
+    assert not all(torch.equal(a, b) for a, b in pairs)
+    assert not torch.equal(first.heads[0].linear.weight, first.heads[1].linear.weight)
+
+
+@pytest.mark.parametrize("head", ["auto", "linear"])
+def test_the_global_generator_is_untouched(head):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    small(head=head)
+    models.describe("resnet_nano", **CIFAR, head=head)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_he_initialisation():
+    model = models.build("resnet14", **CIFAR)
+    weight = model.blocks[-1].body[0].weight  # 64 x 64 x 3 x 3
+    assert weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+
+
+def test_pooled_head_by_hand():
+    head = heads.build("pooled", "map", (2, 8, 8), 3)
+    x = torch.randn(5, 2, 8, 8)
+    windows = x.reshape(5, 2, 4, 2, 4, 2).permute(0, 1, 2, 4, 3, 5).flatten(4)
+    torch.testing.assert_close(head.reduce(x)[:, 0], windows.amax(-1))
+    torch.testing.assert_close(head.reduce(x)[:, 1], windows.mean(-1))
+    with torch.no_grad():
+        head.alpha.fill_(1.2)
+    share = 1 / (1 + torch.tensor(-1.2).exp())
+    mixed = share * windows.amax(-1) + (1 - share) * windows.mean(-1)
+    torch.testing.assert_close(head(x), mixed.flatten(1) @ head.linear.weight.T + head.linear.bias)
+
+
+@pytest.mark.parametrize(
+    ("shape", "reduced"),
+    [((2, 4, 4), (2, 4, 4)), ((2, 3), (2, 3)), ((2, 9), (2, 2, 4)), ((2, 8, 3), (2, 2, 4, 3))],
+)
+def test_pooled_head_leaves_short_axes_alone(shape, reduced):
+    head = heads.build("pooled", "map", shape, 3)
+    r = head.reduce(torch.randn(5, *shape))
+    assert r.shape == (5, *reduced)
+    assert head.classify(r).shape == (5, 3)
+    assert hasattr(head, "alpha") == (len(reduced) > len(shape))
+
+
+def test_linear_head_by_hand():
+    x = torch.randn(5, 6, 8)
+    head = heads.build("linear", "tokens", (6, 8), 3)
+    assert head.reduce(x) is x  # the LayerNorm has parameters: nothing may be stored before it
+    normal = (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    expected = normal.mean(1) @ head.linear.weight.T + head.linear.bias
+    torch.testing.assert_close(head(x), expected)
+    image = torch.randn(5, 6, 4, 2)
+    assert heads.build("linear", "map", (6, 4, 2), 3).reduce(image).shape == (5, 6)
+
+
+@pytest.mark.parametrize(
+    ("exits", "expected"),
+    [
+        ("every", (0, 1, 2, 3, 4, 5)),
+        ("every:2", (1, 3, 5)),
+        ("every:4", (1, 5)),
+        ("every:6", (5,)),
+        ((), (5,)),
+        ([0, 3], (0, 3, 5)),
+        ((2, 5), (2, 5)),
+        ("macs:1", (5,)),
+        ("macs:2", (3, 5)),
+        ("macs:3", (2, 3, 5)),
+        ("macs:6", (0, 1, 2, 3, 4, 5)),
+    ],
+)
+def test_placement(exits, expected):
+    assert place(exits, [5, 10, 30, 60, 90, 100]) == expected
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=20), st.data())
+def test_equal_macs_gives_so_many_ascending_exits_up_to_the_last(steps, data):
+    macs = [sum(steps[: i + 1]) for i in range(len(steps))]
+    number = data.draw(st.integers(1, len(macs)))
+    exits = place(f"macs:{number}", macs)
+    assert len(exits) == number
+    assert list(exits) == sorted(set(exits))
+    assert exits[0] >= 0
+    assert exits[-1] == len(macs) - 1
+
+
+@given(st.integers(1, 30), st.data())
+def test_every_nth_has_equal_gaps_and_ends_at_the_last(blocks, data):
+    n = data.draw(st.integers(1, blocks))
+    exits = place(f"every:{n}", list(range(blocks)))
+    assert exits[-1] == blocks - 1
+    assert exits[0] < n
+    assert {b - a for a, b in pairwise(exits)} <= {n}
+
+
+WRONG_EXITS = ["evry", "every:0", "every:7", "macs:7", "macs:", "every:-1", [3, 1], [1, 1], [6], [-1], [True]]
+
+
+@pytest.mark.parametrize("exits", WRONG_EXITS)
+def test_wrong_exits_say_what_is_allowed(exits):
+    with pytest.raises(SettingError, match=r"^exits: .*'every:n' and 'macs:n' with n in 1..6.* in 0..5$"):
+        small(exits=exits)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "vit_nanno"}, "^model: .*did you mean 'vit_nano'.*Known: resnet_nano, .*mlp_small"),
+        ({"kind": "images"}, "^kind: .*did you mean 'image'"),
+        ({"shape": (1, 28, 28)}, r"^shape: sequence data needs \(C, L\)"),
+        ({"shape": (1, 0)}, r"^shape: sequence data needs \(C, L\)"),
+        ({"shape": (1, 41)}, "^vit_nano: patch 4 does not divide the length 41"),
+        ({"kind": "image", "shape": (3, 30, 32)}, "^vit_nano: patch 4 does not divide the side 30"),
+        ({"kind": "tokens", "shape": (16,)}, "^vit_nano needs an image or a sequence, tokens came"),
+        ({"name": "resnet8", "kind": "tokens", "shape": (16,)}, "^resnet8 needs an image or a sequence"),
+        ({"name": "mlp_nano", "kind": "tokens", "shape": (16,)}, "^mlp_nano needs an image or a sequence"),
+        ({"head": "pool"}, "^head: .*did you mean 'pooled'.*Known: auto, linear, pooled"),
+        ({"head": "pooled"}, "^head: 'pooled' needs a feature map, this backbone gives tokens"),
+        ({"head": "pooled", "exits": ()}, "^head: 'pooled' needs a feature map, this backbone gives tokens"),
+        ({"name": "mlp_nano", "head": "pooled"}, "needs a feature map, this backbone gives vector"),
+        ({"classes": 0}, "^classes: 0 came"),
+        ({"seed": -1}, "^seed: -1 came"),
+        ({"seed": True}, "^seed: True came"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_one_line(settings, message):
+    with pytest.raises(SettingError, match=message) as caught:
+        small(**settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_does_not_hold_together():
+    part = torch.nn.Identity()
+    with pytest.raises(SettingError, match=r"^heads: 1 heads came for 2 exits"):
+        models.MultiExit(part, [part, part], [part], (0, 1))
+    with pytest.raises(SettingError, match=r"^exits: "):
+        models.MultiExit(part, [part, part], [part], (0,))
+
+
+def test_a_model_of_ones_own(monkeypatch):
+    monkeypatch.setattr(models, "_MAKERS", dict(models._MAKERS))
+
+    def make(name, kind, shape):
+        width = shape[-1]
+        return models.Backbone(torch.nn.Flatten(), (torch.nn.Linear(width, width), torch.nn.Linear(width, 5)), "vector")
+
+    models.register("mine", make)
+    model = small("mine")
+    assert model(torch.randn(2, 1, 40)).shape == (2, 2, 10)
+    assert models.source_modules("mine")[0].__name__ == __name__
+    with pytest.raises(SettingError, match="exists already"):
+        models.register("mine", make)
+
+
+def test_source_modules_hold_what_decides_a_model():
+    found = [module.__name__.rpartition(".")[2] for module in models.source_modules("vit_tiny")]
+    assert found[0] == "vit"
+    assert {"multi_exit", "heads", "placement"} <= set(found)
+    assert "resnet" not in found
