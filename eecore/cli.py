@@ -25,7 +25,12 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(no_args_is_help=True, help="What is in the store of trained runs.")
 app.add_typer(runs_app, name="runs", epilog="Example: python -m eecore runs list")
-console = Console(soft_wrap=True)
+
+
+def _console() -> Console:
+    """As wide as the terminal; wide enough for every table where the output goes to a file or a pipe."""
+    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 250)
+
 
 Dataset = Annotated[str, typer.Option(help="Name of a data set; `eecore data` lists them.")]
 Model = Annotated[str, typer.Option(help="Name of a model; `eecore models` lists them.")]
@@ -60,7 +65,7 @@ def train_command(
     if recipe:
         assert run.recipe is not None
         run = run.replace(recipe=type(run.recipe)(**{**run.recipe.model_dump(), **_assignments(recipe)}))
-    console.print(accuracy_line(train(run, Store(store))), highlight=False)
+    _console().print(accuracy_line(train(run, Store(store))), highlight=False)
 
 
 def _exits(text: str) -> str | tuple[int, ...]:
@@ -101,9 +106,9 @@ def sweep_command(
     chosen = [int(word) for word in _words(seeds)]
     runs = grid(_words(datasets), _words(models_), _words(regimes), chosen, epochs=epochs)
     for result in sweep(runs, Store(store), workers):
-        console.print(accuracy_line(result), highlight=False)
+        _console().print(accuracy_line(result), highlight=False)
     phases, distinct = shared_phases(runs)
-    console.print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")
+    _console().print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")
 
 
 @app.command("data", epilog="Example: python -m eecore data")
@@ -114,7 +119,7 @@ def data_command() -> None:
         info = data.info(name)
         shape = " x ".join(map(str, info.shape))
         table.add_row(name, info.kind, shape, str(info.classes), info.licence, info.source)
-    console.print(table)
+    _console().print(table)
 
 
 @app.command("models", epilog="Example: python -m eecore models --dataset fashion_mnist")
@@ -124,13 +129,13 @@ def models_command(dataset: Dataset = "mnist1d") -> None:
     table = Table("name", "parameters", "backbone MACs", "exits", "first exit's MACs", "head")
     for name in models.names():
         try:
-            about = models.describe(name, kind=info.kind, shape=info.shape, classes=info.classes)
+            about: dict[str, Any] = models.describe(name, kind=info.kind, shape=info.shape, classes=info.classes)
         except SettingError as misfit:
             table.add_row(name, f"does not fit: {misfit}", "", "", "", "")
             continue
         counts = (about["parameters"], about["backbone_macs"], len(about["exits"]), about["macs"][0])
         table.add_row(name, *(f"{count:,}" for count in counts), about["head"])
-    console.print(table)
+    _console().print(table)
 
 
 @runs_app.command("list", epilog="Example: python -m eecore runs list")
@@ -148,7 +153,7 @@ def runs_list(store: Folder = None) -> None:
         seconds = f"{sum(p['seconds'] for p in phases):.1f}"
         size = f"{here.bytes(key) / 1000:.0f}"
         table.add_row(key, about["dataset"], about["model"], str(about["seed"]), chain, seconds, size)
-    console.print(table)
+    _console().print(table)
 
 
 @runs_app.command("show", epilog="Example: python -m eecore runs show 3f2a")
@@ -159,7 +164,7 @@ def runs_show(key: Annotated[str, typer.Argument(help="A key, or its beginning."
     if len(matching) != 1:
         raise SettingError(f"key: {key!r} fits {len(matching)} stored runs; `runs list` shows them")
     record = here.record(matching[0], "logits") or here.record(matching[0], "weights")
-    console.print_json(json.dumps(record))
+    _console().print_json(json.dumps(record))
 
 
 @runs_app.command("prune", epilog="Example: python -m eecore runs prune --unfinished")
@@ -180,7 +185,7 @@ def runs_prune(
     removed = [*chosen, *(keys or [])]
     for key in removed:
         here.prune(key)
-    console.print(f"removed {len(removed)} of {len(removed) + len(here.stored_keys())} stored keys")
+    _console().print(f"removed {len(removed)} of {len(removed) + len(here.stored_keys())} stored keys")
 
 
 def main() -> None:

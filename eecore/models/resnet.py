@@ -67,8 +67,8 @@ class Size:
     Args:
         widths: channels of each stage; every stage but the first halves the sides.
         depth: blocks of each stage.
-        stem: "same" keeps the sides; "small" halves those of images from 16 up and quarters those from 28 up; "large" is "same" below
-            128 and the 7 x 7 convolution with max pooling of ImageNet from there.
+        stem: "same" keeps the sides; "small" halves those of images from 16 up and quarters those from 28
+            up; "large" is "same" below 128 and the 7 x 7 convolution with max pooling of ImageNet from there.
         bottleneck: bottleneck blocks instead of basic ones.
     """
 

@@ -56,7 +56,7 @@ def train(run: Run, store: Store | None = None, progress: bool = True) -> Result
     with tqdm(total=epochs, disable=not progress, unit="epoch", desc=_title(run), leave=False) as bar:
         entry: Entry | None = None
         first = _longest_stored(store, keys)
-        for i, phase in enumerate(run.phases):
+        for i in range(len(run.phases)):
             if i >= first:
                 entry = _prefix(run, store, keys, i, entry, bar)
             bar.n = sum(p.epochs for p in run.phases[: i + 1])

@@ -21,7 +21,7 @@ def source_text(module: ModuleType) -> str:
     """Source of a module without comments, docstrings and layout: what it does, not how it reads.
 
     Example:
-        >>> "what it does" in source_text(regimes)
+        >>> "written out" in source_text(loop)
         False
     """
     tree = ast.parse(inspect.getsource(module))

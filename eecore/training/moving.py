@@ -5,13 +5,14 @@ Axes: K exits, J exits that a phase trains, N samples, B batch, C classes.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eecore.data import Dataset, augment
+from eecore.errors import SettingError
 from eecore.models import MultiExit
 from eecore.shapes import Float, Int
 from eecore.training.regimes import Phase
@@ -38,15 +39,15 @@ class Moving:
         self.model, self.phase, self.recipe = model, phase, recipe
         last = model.n_exits - 1
         self.exits = {"backbone": [last], "all": list(range(last + 1)), "heads": list(range(last))}[phase.trains]
-        layout = torch.channels_last if recipe.channels_last and dataset.kind == "image" else torch.contiguous_format
-        if layout is torch.channels_last:
-            model.to(memory_format=layout)
-            self._layout = {"memory_format": layout}
-        else:
-            self._layout = {}
-        self.x = dataset.train.x.to(device, **self._layout)
+        if not self.exits:
+            raise SettingError("phases: a 'heads' phase needs an exit before the last one, and this network has none")
+        self.x = dataset.train.x.to(device)
         self.y: Int[Tensor, " N"] = dataset.train.y.to(device)
-        self._validation_x = dataset.validation.x.to(device, **self._layout)
+        self._validation_x = dataset.validation.x.to(device)
+        if recipe.channels_last and dataset.kind == "image":
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.x = self.x.contiguous(memory_format=torch.channels_last)
+            self._validation_x = self._validation_x.contiguous(memory_format=torch.channels_last)
         self._validation_y = dataset.validation.y.to(device)
         self.parameters = self._moving_parameters()
         for parameter in model.parameters():
@@ -54,7 +55,8 @@ class Moving:
         for parameter in self.parameters:
             parameter.requires_grad_(True)
         self._average = [p.detach().clone() for p in self.parameters] if recipe.ema else []
-        self._cache = self._validation_cache = None
+        self._cache: list[Tensor] | None = None
+        self._validation_cache: list[Tensor] | None = None
         if phase.trains == "heads":
             self._cache = None if augmented else self._reduced_all(self.x)
             self._validation_cache = self._reduced_all(self._validation_x)
@@ -88,15 +90,16 @@ class Moving:
         return self._heads(self._reduced(x))
 
     def _heads(self, reduced: list[Tensor]) -> Float[Tensor, "J B C"]:
-        return torch.stack([self.model.heads[k].classify(r) for k, r in zip(self.exits, reduced, strict=True)])
+        heads: list[Any] = [self.model.heads[k] for k in self.exits]
+        return torch.stack([head.classify(r) for head, r in zip(heads, reduced, strict=True)])
 
     @torch.no_grad()
     def _reduced(self, x: Tensor) -> list[Tensor]:
         """What the heads in training see of the frozen backbone, which goes no further than the last of them."""
         state, out = x, []
         for k in self.exits:
-            state = self.model.advance(state, k)
-            out.append(self.model.heads[k].reduce(state))
+            state, head = self.model.advance(state, k), cast(Any, self.model.heads[k])
+            out.append(head.reduce(state))
         return out
 
     def _reduced_all(self, x: Tensor) -> list[Tensor] | None:
@@ -133,7 +136,7 @@ class Moving:
     def average(self) -> None:
         """One step of the weights' moving average, where the recipe asks for one."""
         if self.recipe.ema:
-            torch._foreach_lerp_(self._average, self.parameters, 1 - self.recipe.ema)
+            torch._foreach_lerp_(self._average, list[Tensor](self.parameters), 1 - self.recipe.ema)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

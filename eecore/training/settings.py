@@ -1,5 +1,6 @@
 """Settings of a run: frozen and validated; anything unknown stops at once with one line."""
 
+import functools
 from typing import Annotated, Any, Literal
 
 import torch
@@ -96,6 +97,13 @@ def default_recipe(model: str, dataset: str) -> Recipe:
     return Recipe(lr=lr, batch_size=16 if dataset == "synthetic" else 50)
 
 
+@functools.cache
+def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str) -> None:
+    """Stop where data, backbone, exits and head do not fit each other."""
+    info = data.info(dataset)
+    models.describe(model, kind=info.kind, shape=info.shape, classes=info.classes, exits=exits, head=head)
+
+
 class Run(_Settings):
     """One training of one network: everything that decides its result, and nothing else.
 
@@ -152,6 +160,7 @@ class Run(_Settings):
     def _names_and_phases(self) -> "Run":
         choose("dataset", self.dataset, data.names())
         choose("model", self.model, models.names())
+        _check_fit(self.model, self.dataset, self.exits, self.head)
         if self.phases is None:
             object.__setattr__(self, "phases", phases_of(self.regime, self.epochs))
         if not self.phases:

@@ -1,8 +1,8 @@
 """The store: what was trained, under the hash of all that decides it.
 
-A key has one folder. An entry of it is a JSON record, which names its safetensors file and that file's checksum. Every
-file is written under a temporary name and renamed; the record is written last, so an entry is there whole or not at all.
-Nothing else in eecore knows where a checkpoint lies, and no pickle is ever read.
+A key has one folder. An entry of it is a JSON record, which names its safetensors file and that file's checksum.
+Every file is written under a temporary name and renamed; the record is written last, so an entry is there whole or
+not at all. Nothing else in eecore knows where a checkpoint lies, and no pickle is ever read.
 """
 
 import contextlib

@@ -1,0 +1,145 @@
+"""The smoke book, built as a reader gets it: as files, and in a real browser."""
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from execute import ROOT, notebook_names
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("book")]
+PROSE = ["regimes", "reproduce", "glossary", "api", "references"]
+PAGES = [*PROSE, *(f"pages/{name}" for name in notebook_names())]
+
+
+@functools.cache
+def chromium():
+    """Path of a Chromium, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for path in map(shutil.which, names) if path), None)
+
+
+@pytest.fixture(scope="module")
+def book():
+    """Folder of the smoke book; built here unless it is up to date."""
+    environment = {k: v for k, v in os.environ.items() if k != "EECORE_STORE"}
+    command = [sys.executable, str(ROOT / "book" / "build.py"), "--profile", "smoke"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return ROOT / "build" / "smoke" / "_build" / "html"
+
+
+class _Page(HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.loads, self.links, self.ids, self.pictures, self.headings = [], [], set(), [], []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.ids.add(values.get("id"))
+        if tag in ("script", "img", "iframe", "source") and values.get("src"):
+            self.loads.append(values["src"])
+        if tag == "link" and values.get("rel") != "canonical":
+            self.loads.append(values.get("href") or "")
+        if tag == "a" and values.get("href"):
+            self.links.append(values["href"])
+        if tag == "img":
+            self.pictures.append(values)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_loads_nothing_from_elsewhere_and_every_picture_has_alt_text(book, name):
+    page = _Page(book / f"{name}.html")
+    assert not [url for url in page.loads if re.match(r"(https?:)?//", url)]
+    assert all((picture.get("alt") or "").strip() for picture in page.pictures), page.pictures
+
+
+def test_links_inside_the_book_lead_somewhere(book):
+    pages = {path: _Page(path) for path in book.rglob("*.html")}
+    for path, page in pages.items():
+        for link in page.links:
+            if re.match(r"[a-z]+:", link):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (path.parent / file.split("?")[0]).resolve() if file else path
+            assert target.exists(), f"{path.name}: {link}"
+            if anchor and target in pages and target.suffix == ".html":
+                assert anchor in pages[target].ids, f"{path.name}: {link}"
+
+
+def test_no_page_shows_an_error_or_a_path_of_the_machine(book):
+    for path in book.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "Traceback (most recent call last)" not in text, path
+        assert str(ROOT) not in text, path
+
+
+def test_every_executed_page_says_how_it_was_made(book):
+    for name in notebook_names():
+        text = (book / "pages" / f"{name}.html").read_text(encoding="utf-8")
+        for needed in ("How this page was made", "<dt>Commit</dt>", "<dt>Versions</dt>", "make notebook NB="):
+            assert needed in text, f"{name}: {needed}"
+
+
+def test_a_second_build_executes_nothing(book):
+    environment = {k: v for k, v in os.environ.items() if k != "EECORE_STORE"}
+    command = [sys.executable, str(ROOT / "book" / "build.py"), "--profile", "smoke"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    n = len(notebook_names())
+    assert f"Notebooks: {n}, of which {n} are up to date" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        yield started
+        started.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_in_a_browser(book, browser, name, width):
+    """No request to another host, no failed request, no console error, formulas drawn, no sideways scrolling."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    requests, failed, errors = [], [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((book / f"{name}.html").as_uri())
+    page.wait_for_function("() => !window.MathJax || !window.MathJax.startup || window.MathJax.startup.promise")
+    page.wait_for_timeout(300)
+    assert not [url for url in requests if not url.startswith(("file:", "data:", "blob:"))]
+    assert not failed
+    assert not errors
+    formulas = page.locator(".math").count()
+    assert page.locator(".math mjx-container").count() >= formulas
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.close()
+
+
+@pytest.mark.browser
+def test_search_finds_a_word(book, browser):
+    page = browser.new_page()
+    page.goto((book / "search.html").as_uri() + "?q=threshold")
+    page.wait_for_selector("#search-results li", timeout=10_000)
+    assert page.locator("#search-results li").count() >= 2
+    page.close()
+
+
+def test_the_index_leads_to_the_home_page(book):
+    text = (book / "index.html").read_text(encoding="utf-8")
+    assert "pages/home.html" in text
+    assert Path(book / "pages" / "home.html").is_file()

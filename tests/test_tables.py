@@ -1,0 +1,114 @@
+"""From results to frames, from frames to tables and sentences."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eecore import tables, words
+from eecore.errors import SettingError
+from eecore.training import Store, grid, sweep
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    runs = grid(["synthetic"], ["mlp_nano"], ["disjoint", "joint", "mixed"], [0, 1], epochs=2)
+    return sweep(runs, Store(tmp_path_factory.mktemp("runs")), workers=1, progress=False)
+
+
+def test_per_exit_is_what_a_plain_loop_counts(results):
+    frame = tables.per_exit(results)
+    assert len(frame) == len(results) * len(results[0].macs)
+    for result in results:
+        own = frame[(frame["regime"] == result.run.regime) & (frame["seed"] == result.run.seed)]
+        for k, accuracy in enumerate(own["accuracy"]):
+            hits = sum(int(z.argmax() == y) for z, y in zip(result.test_logits[k], result.test_labels, strict=True))
+            assert accuracy == pytest.approx(hits / len(result.test_labels))
+
+
+def test_last_exit_is_the_last_row_of_each_run(results):
+    last = tables.last_exit(results)
+    assert len(last) == len(results)
+    assert set(last["exit"]) == {len(results[0].macs)}
+
+
+def test_curves_budgets_and_areas_cover_all_runs_and_rules(results):
+    curves = tables.curves(results, ["confidence", "entropy"])
+    assert len(curves) == len(results) * 2 * 100
+    assert curves["macs_fraction"].max() == pytest.approx(results[0].macs[-1] / results[0].backbone_macs)
+    areas = tables.areas(results)
+    assert areas["area"].between(0, 1).all()
+    budgets = tables.budgets(results, "confidence", [0.5, 1.0])
+    assert set(budgets["choice"]) == {"validation", "test sweep", "oracle", "final exit"}
+
+
+def test_training_costs_by_hand(results):
+    costs = tables.training_costs(results).set_index(["regime", "seed"])
+    samples = 2 * 64  # epochs x training samples
+    joint = next(r for r in results if r.run.regime == "joint")
+    assert costs.loc[("joint", 0), "training_macs"] == 3 * joint.macs[-1] * samples
+    mixed = 3 * (joint.backbone_macs + joint.macs[-1]) * samples
+    assert costs.loc[("mixed", 0), "training_macs"] == mixed
+    heads = 5 * 128 * 4  # five linear heads, 128 features, 4 classes; the last one is the backbone's own
+    early = heads * 4 // 5
+    trunk = joint.macs[-2] - early
+    assert (
+        costs.loc[("disjoint", 0), "training_macs"]
+        == 3 * joint.backbone_macs * samples + 3 * early * samples + 64 * trunk
+    )
+    relative = tables.relative(costs.reset_index(), "training_macs", "joint").set_index(["regime", "seed"])["relative"]
+    assert relative[("joint", 1)] == 1
+    assert relative[("mixed", 1)] == pytest.approx(mixed / (3 * joint.macs[-1] * samples))
+    with pytest.raises(SettingError, match="'nobody' is not in the frame"):
+        tables.relative(costs.reset_index(), "training_macs", "nobody")
+
+
+FRAME = pd.DataFrame(
+    {
+        "dataset": "d",
+        "model": "m",
+        "regime": ["joint"] * 3 + ["mixed"] * 3,
+        "seed": [0, 1, 2] * 2,
+        "exit": 1,
+        "accuracy": [0.5, 0.6, 0.7, 0.61, 0.7, 0.81],
+    }
+)
+
+
+def test_mean_and_interval_by_hand():
+    table = tables.mean_and_interval(FRAME, "accuracy", ["dataset", "regime"], "exit")
+    half = 4.302653 * 0.1 / np.sqrt(3)
+    assert table.iloc[0].tolist() == ["d", "joint", f"60.0 ± {100 * half:.1f}"]
+    one = tables.mean_and_interval(FRAME[FRAME["seed"] == 0], "accuracy", ["regime"], "exit")
+    assert one[1].tolist() == ["50.0", "61.0"]
+    with pytest.raises(SettingError, match="lacks the columns nothing"):
+        tables.mean_and_interval(FRAME, "nothing", ["regime"], "exit")
+
+
+def test_differences_and_their_words():
+    found = tables.differences(FRAME, "accuracy", [("mixed", "joint"), ("joint", "mixed")], ["dataset", "model"])
+    assert found["mean"].tolist() == pytest.approx([0.32 / 3, -0.32 / 3])
+    assert found["n"].tolist() == [3, 3]
+    said = words.in_words(found, "first exit").splitlines()
+    assert "*mixed* against *joint*: **higher** (+10.7 points, 95 % interval +9.2 to +12.1, n = 3)" in said[0]
+    assert "**lower**" in said[1]
+    assert "of 1 combinations of data and model, 1 higher, 0 lower, 0 not told apart" in words.tally(found)
+
+
+def test_one_seed_is_never_told_apart():
+    found = tables.differences(FRAME[FRAME["seed"] == 0], "accuracy", [("mixed", "joint")], ["dataset"])
+    assert "**not told apart** (+11.0 points, no interval, n = 1)" in words.in_words(found, "first exit")
+
+
+def test_agreement_counts_opposite_verdicts():
+    rows = [("a", 0.1, 0.05, 0.15), ("b", 0.1, 0.05, 0.15)]
+    rows += [("a", 0.1, 0.05, 0.15), ("b", -0.1, -0.15, -0.05)]
+    frame = pd.DataFrame(rows, columns=["rule", "mean", "low", "high"]).assign(
+        n=3, dataset=["d", "d", "e", "e"], model="m", a="mixed", b="joint"
+    )
+    said = words.agreement(frame, "rule")
+    assert "Under a and b, 1 of 2 comparisons of regimes have the same verdict, and 1 have opposite" in said
+
+
+def test_stacked_says_where_a_row_comes_from():
+    both = tables.stacked({"x": FRAME, "y": FRAME}, "rule")
+    assert both.groupby("rule").size().to_dict() == {"x": 6, "y": 6}
