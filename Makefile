@@ -42,7 +42,7 @@ notebook: $(STAMP)
 	@$(PY) book/build.py --profile $(PROFILE) --only '$(NB)' -- $(ARGS)
 
 test: $(STAMP)
-	@$(PY) -m pytest
+	@$(PY) -m pytest $(ARGS)
 
 serve: $(STAMP)
 	@test -d build/$(PROFILE)/_build/html || { echo 'There is no book yet: make book PROFILE=$(PROFILE)'; exit 1; }

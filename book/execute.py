@@ -123,7 +123,8 @@ def execute(job: Job, target: Path) -> float:
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if done.returncode:
-            raise BuildError(f"{job.name}: {_why(unfinished, done.stderr)}")
+            why = _why(unfinished, done.stderr)
+            raise BuildError(why if why.startswith(f"{job.name}: ") else f"{job.name}: {why}")
         page = nbformat.read(unfinished, as_version=4)
         page.metadata = {k: v for k, v in page.metadata.items() if k in ("kernelspec", "language_info")}
         page.metadata["eecore"] = {"key": key, "parameters": job.parameters}
