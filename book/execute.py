@@ -127,6 +127,7 @@ def execute(job: Job, target: Path) -> float:
             raise BuildError(why if why.startswith(f"{job.name}: ") else f"{job.name}: {why}")
         page = nbformat.read(unfinished, as_version=4)
         page.metadata = {k: v for k, v in page.metadata.items() if k in ("kernelspec", "language_info")}
+        _tidy(page)
         page.metadata["eecore"] = {"key": key, "parameters": job.parameters}
         nbformat.write(page, unfinished)
         os.replace(unfinished, target)
@@ -134,6 +135,19 @@ def execute(job: Job, target: Path) -> float:
         unfinished.unlink(missing_ok=True)
         parameters.unlink(missing_ok=True)
     return time.perf_counter() - began
+
+
+def _tidy(page: nbformat.NotebookNode) -> None:
+    """What a reader sees: no progress bars; injected parameters are hidden where the notebook hides its own."""
+    hidden: list[str] = []
+    for cell in page.cells:
+        tags = cell.metadata.get("tags", [])
+        if "parameters" in tags:
+            hidden = [tag for tag in tags if tag.startswith("remove-")]
+        if "injected-parameters" in tags:
+            cell.metadata["tags"] = [*tags, *hidden]
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
 
 
 def _store() -> str:

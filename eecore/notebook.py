@@ -5,6 +5,7 @@ import datetime
 import html
 import io
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Iterable
@@ -53,7 +54,7 @@ class Page:
         picture = io.StringIO()
         figure.savefig(picture, format="svg", metadata={"Date": None})
         plt.close(figure)
-        source = base64.b64encode(picture.getvalue().encode()).decode()
+        source = base64.b64encode(_lighter(picture.getvalue()).encode()).decode()
         display(
             HTML(
                 f'<figure class="eecore-figure" id="{anchor}"><img alt="{html.escape(alt, quote=True)}" '
@@ -109,6 +110,11 @@ class Page:
                 f"<dl>{cells}</dl><p>Make it again:</p><pre>{command}</pre></details>"
             )
         )
+
+
+def _lighter(svg: str) -> str:
+    """The same picture with paths rounded to a hundredth of a point: half the size."""
+    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path.group()), svg)
 
 
 def _as_argument(value: object) -> str:

@@ -8,6 +8,6 @@ except ImportError:  # a user without the dev extra: annotations are text only
         def __class_getitem__(cls, item: object) -> object:
             return item[0] if isinstance(item, tuple) else item
 
-    Bool = Float = Int = _Shape
+    Bool = Float = Int = _Shape  # type: ignore[assignment]
 
 __all__ = ["Bool", "Float", "Int"]

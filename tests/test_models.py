@@ -318,3 +318,17 @@ def test_source_modules_hold_what_decides_a_model():
     assert found[0] == "vit"
     assert {"multi_exit", "heads", "placement"} <= set(found)
     assert "resnet" not in found
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (32, 10), (8, 8, 8), (8, 7, 7), (8, 14, 14), (4, 8, 4), (4, 12, 6)])
+def test_pooled_head_reduces_like_adaptive_pooling(shape):
+    """Where windows are even the head uses plain pooling; both must see the same windows."""
+    head, x = models.heads.PooledHead("map", shape, 3), torch.randn(2, *shape)
+    functional = torch.nn.functional
+    largest, mean = (
+        (functional.adaptive_max_pool1d, functional.adaptive_avg_pool1d)
+        if len(shape) == 2
+        else (functional.adaptive_max_pool2d, functional.adaptive_avg_pool2d)
+    )
+    expected = torch.stack([largest(x, head.pooled), mean(x, head.pooled)], dim=1)
+    torch.testing.assert_close(head.reduce(x), expected)

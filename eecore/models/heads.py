@@ -81,11 +81,16 @@ class PooledHead(nn.Module):
         """Max and average pooled map, stacked: (B, 2, D, s, s); the map itself where it is not larger."""
         if not self.pools:
             return x
-        if len(self.pooled) == 1:
-            size = self.pooled[0]
-            return torch.stack([F.adaptive_max_pool1d(x, size), F.adaptive_avg_pool1d(x, size)], dim=1)
-        sides = (self.pooled[0], self.pooled[1])
-        return torch.stack([F.adaptive_max_pool2d(x, sides), F.adaptive_avg_pool2d(x, sides)], dim=1)
+        lengths, sides = x.shape[2:], self.pooled
+        if all(length % side == 0 for length, side in zip(lengths, sides, strict=True)):
+            # the windows of adaptive pooling, at half of its time
+            windows = [length // side for length, side in zip(lengths, sides, strict=True)]
+            largest, mean = (F.max_pool1d, F.avg_pool1d) if x.ndim == 3 else (F.max_pool2d, F.avg_pool2d)
+            return torch.stack([largest(x, windows), mean(x, windows)], dim=1)
+        if len(sides) == 1:
+            return torch.stack([F.adaptive_max_pool1d(x, sides[0]), F.adaptive_avg_pool1d(x, sides[0])], dim=1)
+        both = (sides[0], sides[1])
+        return torch.stack([F.adaptive_max_pool2d(x, both), F.adaptive_avg_pool2d(x, both)], dim=1)
 
     def classify(self, r: Tensor) -> Float[Tensor, "B C"]:
         """Logits from what `reduce` returned."""

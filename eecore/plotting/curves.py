@@ -21,7 +21,7 @@ __all__ = ["accuracy_cost", "accuracy_per_exit", "budget_bars", "differences"]
 LEVEL = 0.95
 
 
-def accuracy_cost(frame: pd.DataFrame, ax: Axes, points: int = 200) -> Axes:
+def accuracy_cost(frame: pd.DataFrame, ax: Axes, points: int = 120) -> Axes:
     """Accuracy against mean cost: for each regime the mean over seeds and its interval.
 
     Seeds have their points at different costs, so each seed's curve is read at common costs, from the dearest of
@@ -205,6 +205,8 @@ def _finish(ax: Axes, seeds: Sequence[int], mark: str) -> Axes:
     """Accuracy axis in percent, and a legend that says what band or bars are."""
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.set_ylabel("test accuracy (%)")
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(max(bottom, -0.02), min(top, 1.02))  # an interval may reach beyond what an accuracy can be
     low, high = (min(seeds), max(seeds)) if seeds else (0, 0)
     n = f"n = {low}" if low == high else f"n = {low} to {high}"
     title = f"mean of seeds, {mark}: {LEVEL:.0%} interval ({n})" if high > 1 else "one seed, no interval"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 import safetensors
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from eecore import data, models
 from eecore.training.costs import phase_macs

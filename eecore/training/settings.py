@@ -90,11 +90,12 @@ class Recipe(_Settings):
 def default_recipe(model: str, dataset: str) -> Recipe:
     """The recipe that this project uses for a model on a data set, where none is given.
 
-    AdamW with a cosine schedule; transformers and convolutional networks differ in the learning rate only.
+    AdamW with a cosine schedule; transformers and convolutional networks differ in the learning rate, data sets in
+    the batch size.
     """
     choose("model", model, models.names())
     lr = 3e-3 if model.startswith("vit") else 4e-3
-    return Recipe(lr=lr, batch_size=16 if dataset == "synthetic" else 50)
+    return Recipe(lr=lr, batch_size={"synthetic": 16, "mnist1d": 100}.get(dataset, 50))
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from eecore import data, models
 from eecore.errors import SettingError
