@@ -157,6 +157,26 @@ def relative(frame: pd.DataFrame, value: str, to: str) -> pd.DataFrame:
     return frame.assign(relative=frame[value].to_numpy() / base.loc[keys].to_numpy())
 
 
+def gaps(frame: pd.DataFrame, value: str, column: str, to: str) -> pd.DataFrame:
+    """How far each reading of one run lies from the reading `to`.
+
+    Args:
+        frame: one row for each run, budget and value of `column`, such as from `budgets`.
+        value: what is compared, such as "accuracy".
+        column: tells the readings apart, such as "choice".
+        to: the reading that the others are compared with.
+    Returns:
+        Columns dataset, model, regime, seed, budget, `column`, gap; without rows where either reading is missing.
+    Raises:
+        SettingError: the reading `to` is not in the frame.
+    """
+    if to not in set(frame[column]):
+        raise SettingError(f"{column}: {to!r} is not in the frame, which has {', '.join(frame[column].unique())}")
+    wide = frame.pivot(index=[*RUN_COLUMNS, "budget"], columns=column, values=value).dropna()
+    long = wide.sub(wide[to], axis=0).drop(columns=to).melt(ignore_index=False, value_name="gap")
+    return long.reset_index().sort_values([column, "budget"], kind="stable")
+
+
 def stacked(frames: Mapping[str, pd.DataFrame], column: str) -> pd.DataFrame:
     """Frames on top of each other; `column` says from which one a row comes."""
     return pd.concat([frame.assign(**{column: name}) for name, frame in frames.items()], ignore_index=True)

@@ -109,6 +109,17 @@ def test_agreement_counts_opposite_verdicts():
     assert "Under a and b, 1 of 2 comparisons of regimes have the same verdict, and 1 have opposite" in said
 
 
+def test_gaps_by_hand():
+    run = {"dataset": "d", "model": "m", "regime": "joint", "seed": 0}
+    rows = [(0.5, "validation", 0.7), (0.5, "oracle", 0.8), (0.25, "validation", np.nan), (0.25, "oracle", np.nan)]
+    frame = pd.DataFrame([{**run, "budget": b, "choice": c, "accuracy": a} for b, c, a in rows])
+    found = tables.gaps(frame, "accuracy", "choice", "validation")
+    assert found[["budget", "choice"]].to_numpy().tolist() == [[0.5, "oracle"]]
+    assert found["gap"].tolist() == pytest.approx([0.1])
+    with pytest.raises(SettingError, match="'nobody' is not in the frame"):
+        tables.gaps(frame, "accuracy", "choice", "nobody")
+
+
 def test_stacked_says_where_a_row_comes_from():
     both = tables.stacked({"x": FRAME, "y": FRAME}, "rule")
     assert both.groupby("rule").size().to_dict() == {"x": 6, "y": 6}

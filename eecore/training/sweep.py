@@ -103,8 +103,7 @@ def _in_processes(groups: list[list[Run]], store: Store, workers: int, progress:
                 for future in [f for f in waiting if f.done()]:
                     waiting.remove(future)
                     future.result()
-                bar.n = sum(store.has(key, "weights") for key in keys)
-                bar.refresh()
+                bar.update(sum(store.has(key, "weights") for key in keys) - bar.n)
                 time.sleep(0.2)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
