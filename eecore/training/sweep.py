@@ -80,7 +80,7 @@ def sweep(
 
 
 def _only_here(run: Run) -> bool:
-    """Whether a run needs something that was defined in this session and that another process cannot import."""
+    """Whether a run needs something that was defined in this process and that another one cannot import."""
     modules = [*models.source_modules(run.model), *data.source_modules(run.dataset)]
     return any(module.__name__ == "__main__" for module in modules)
 
@@ -103,7 +103,9 @@ def _in_processes(groups: list[list[Run]], store: Store, workers: int, progress:
                 for future in [f for f in waiting if f.done()]:
                     waiting.remove(future)
                     future.result()
-                bar.update(sum(store.has(key, "weights") for key in keys) - bar.n)
-                time.sleep(0.2)
+                done = {key for key in keys if store.has(key, "weights")}
+                keys -= done
+                bar.update(len(done))
+                time.sleep(0.5)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
