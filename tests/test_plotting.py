@@ -12,6 +12,7 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from eecore import plotting
 from eecore.errors import SettingError
 from eecore.evidence import interval
 from eecore.plotting import (
@@ -250,3 +251,34 @@ def test_differences_is_a_forest(ax):
     assert ax.lines[0].get_xdata() == [0.0, 0.0]
     assert "percentage points" in ax.get_xlabel()
     assert ax.xaxis.get_major_formatter()(0.02) == "+2"
+
+
+def test_facets_have_a_scale_of_their_own_and_one_legend_below():
+    rows = [
+        (dataset, model, regime, seed, exit_, base + 0.01 * exit_ + 0.001 * seed)
+        for dataset, base in (("a", 0.9), ("b", 0.3))
+        for model in ("m", "n")
+        for regime in ("joint", "mixed")
+        for seed in (0, 1)
+        for exit_ in (1, 2)
+    ]
+    frame = pd.DataFrame(rows, columns=["dataset", "model", "regime", "seed", "exit", "accuracy"])
+    frame.loc[frame["model"] == "n", "accuracy"] -= 0.2
+    figure = plotting.facets(frame, plotting.accuracy_per_exit)
+    figure.canvas.draw()
+    for ax in figure.axes:
+        dataset, model = ax.get_title().split(", ")
+        values = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]["accuracy"]
+        bottom, top = ax.get_ylim()
+        assert bottom < values.min() < values.max() < top
+        assert ax.get_legend() is None
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["joint", "mixed"]
+
+
+def test_forests_have_the_rows_once():
+    frame = pd.DataFrame({"label": ["x", "y"], "mean": [0.1, -0.1], "low": [0.0, -0.2], "high": [0.2, 0.0]})
+    figure = plotting.forests({"first exit": frame, "last exit": frame})
+    left, right = figure.axes
+    assert [text.get_text() for text in left.get_yticklabels()] == ["x", "y"]
+    assert not any(text.get_text() for text in right.get_yticklabels())

@@ -1,6 +1,6 @@
 """Small multiples: one panel for each combination of two columns of a frame."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -18,7 +18,7 @@ def facets(
     rows: str = "model",
     panel: tuple[float, float] = (4.2, 3.2),
 ) -> Figure:
-    """Draw one panel for each value of `columns` and `rows`; the y axis is shared within a column.
+    """Draw one panel for each value of `columns` and `rows`; each has its own scale.
 
     Args:
         frame: long; every part that belongs to one panel is passed to `draw`.
@@ -26,11 +26,11 @@ def facets(
         columns, rows: columns of the frame.
         panel: width and height of a panel, inches.
     Returns:
-        The figure, with one legend, that of the first panel.
+        The figure, with one legend below the panels.
     """
     across, down = list(frame[columns].unique()), list(frame[rows].unique())
     size = (panel[0] * max(1, len(across)), panel[1] * len(down))
-    figure, axes = plt.subplots(len(down), len(across), figsize=size, squeeze=False, sharey="col")
+    figure, axes = plt.subplots(len(down), len(across), figsize=size, squeeze=False)
     for i, row in enumerate(down):
         for j, column in enumerate(across):
             part, ax = frame[(frame[rows] == row) & (frame[columns] == column)], axes[i, j]
@@ -43,9 +43,20 @@ def facets(
                 ax.set_ylabel("")
             if i < len(down) - 1:
                 ax.set_xlabel("")
-            if (i or j) and ax.get_legend() is not None:
-                ax.get_legend().remove()
+    _one_legend(figure, axes.flat)
     return figure
+
+
+def _one_legend(figure: Figure, axes: Iterable[Axes]) -> None:
+    """Take the legends out of all panels and put the first panel's below them."""
+    drawn = [(ax, legend) for ax in axes if (legend := ax.get_legend()) is not None]
+    if not drawn:
+        return
+    first, legend = drawn[0]
+    handles, labels = first.get_legend_handles_labels()
+    figure.legend(handles, labels, title=legend.get_title().get_text(), loc="outside lower center", ncols=len(labels))
+    for _, legend in drawn:
+        legend.remove()
 
 
 def forests(parts: Mapping[str, pd.DataFrame], quantity: str = "difference in accuracy") -> Figure:
@@ -72,5 +83,5 @@ def side_by_side(exits: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     accuracy_per_exit(exits, left)
     accuracy_cost(curves, right)
     right.set_ylabel("")
-    right.get_legend().remove()
+    _one_legend(figure, (left, right))
     return figure
