@@ -61,7 +61,7 @@ def accuracy_cost(frame: pd.DataFrame, ax: Axes, points: int = 120) -> Axes:
         seeds.append(len(runs))
     ax.axvline(1.0, color="#666666", linewidth=1.0, linestyle=":")
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.set_xlabel("mean cost per sample (% of the backbone's MACs)")
+    ax.set_xlabel("mean cost per sample\n(% of the backbone's MACs)")
     return _finish(ax, seeds, mark="band")
 
 

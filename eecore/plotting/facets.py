@@ -54,7 +54,8 @@ def _one_legend(figure: Figure, axes: Iterable[Axes]) -> None:
         return
     first, legend = drawn[0]
     handles, labels = first.get_legend_handles_labels()
-    figure.legend(handles, labels, title=legend.get_title().get_text(), loc="outside lower center", ncols=len(labels))
+    title, across = legend.get_title().get_text(), max(2, int(figure.get_figwidth() / 2))
+    figure.legend(handles, labels, title=title, loc="outside lower center", ncols=min(len(labels), across))
     for _, legend in drawn:
         legend.remove()
 
