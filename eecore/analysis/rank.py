@@ -1,0 +1,267 @@
+"""Numerical rank of activations: how many directions they use, under each reading of "tolerance 1e-3".
+
+N samples, D features. The matrix is centred (each feature minus its mean over the samples), so its rank is at
+most min(N - 1, D): a count that reaches it speaks of N or of D, not of the network.
+
+Singular values come from the smaller Gram matrix, X X^T (N x N) or X^T X (D x D), in float64. Its eigenvalues
+are squares of singular values, so the condition number is squared: what lies below `gram_floor`,
+sqrt(max(N, D) * 2.2e-16) of the largest (1.3e-6 for D = 8192), is rounding and is set to 0. Activations in
+float32 carry noise of about 1e-7 themselves. A tolerance below the floor takes the direct decomposition.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.linalg.blas import dsyrk
+from torch import Tensor
+
+from eecore.analysis.activations import activations as activations_of
+from eecore.analysis.activations import checked
+from eecore.errors import SettingError, choose
+from eecore.models.multi_exit import MultiExit
+from eecore.shapes import Float
+
+READINGS = ("singular values", "covariance eigenvalues")
+ROUTES = ("auto", "gram", "direct")
+
+
+def gram_floor(n: int, d: int) -> float:
+    """Smallest singular value, as a share of the largest, that the Gram matrix of N x D values resolves.
+
+    Args:
+        n, d: samples and features.
+    Source:
+        numpy.linalg.matrix_rank's tolerance max(N, D) * epsilon, here on eigenvalues: squares.
+    """
+    return float(np.sqrt(max(n, d) * np.finfo(np.float64).eps))
+
+
+def singular_values(activations: Float[Tensor, "N D"], centre: bool = True, route: str = "auto") -> np.ndarray:
+    """Singular values of activations, falling.
+
+    Args:
+        activations: one row per sample.
+        centre: subtract each feature's mean first.
+        route: "gram" (fast, 0 below `gram_floor`), "direct" (exact to float64), "auto" is "gram".
+    Returns:
+        min(N, D) values, float64.
+    Raises:
+        SettingError: fewer than 3 samples, values that are not finite, all samples alike, unknown route.
+    """
+    choose("route", route, ROUTES)
+    x = checked(activations)
+    n, d = x.shape
+    if centre:
+        x = x - x.mean(0)
+    if route == "direct":
+        return torch.linalg.svdvals(x).numpy()
+    # One triangle only, from memory as it lies: x.numpy().T is (D, N) in Fortran's order.
+    gram = dsyrk(1.0, x.numpy().T, trans=d > n)
+    squares = torch.linalg.eigvalsh(torch.from_numpy(gram), UPLO="U").numpy()[::-1]
+    values = np.sqrt(np.clip(squares, 0.0, None))
+    return np.where(values > gram_floor(n, d) * values[0], values, 0.0)
+
+
+def numerical_rank(
+    activations: Float[Tensor, "N D"],
+    rtol: float = 1e-3,
+    of: str = "singular values",
+    centre: bool = True,
+    route: str = "auto",
+) -> int:
+    """How many singular values (or eigenvalues of the covariance) exceed `rtol` times the largest.
+
+    A tolerance t on eigenvalues is sqrt(t) on singular values: at 1e-3 the two readings lie a factor 30 apart.
+
+    Args:
+        activations: one row per sample; N must exceed the rank, else the count is N - 1.
+        rtol: in (0, 1).
+        of: what is counted, "singular values" or "covariance eigenvalues".
+        centre: subtract each feature's mean first.
+        route: "auto" takes the Gram matrix where it resolves `rtol` and else the direct decomposition.
+    Raises:
+        SettingError: as `singular_values`; `rtol` outside (0, 1); route "gram" for an `rtol` below its floor.
+    Source:
+        Masarczyk et al. 2023, The Tunnel Effect, arXiv:2305.19753.
+    Example:
+        >>> numerical_rank(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.01], [0.0, -0.01]]))
+        2
+        >>> x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.01], [0.0, -0.01]])
+        >>> numerical_rank(x, of="covariance eigenvalues")
+        1
+    """
+    return int(_ranks_of(activations, [rtol], [of], centre, route)[0][of][0])
+
+
+def effective_rank(spectrum: np.ndarray | Sequence[float]) -> float:
+    """Entropy effective rank: exp of the entropy of the singular values, taken as shares of their sum.
+
+    Args:
+        spectrum: singular values, from `singular_values`.
+    Returns:
+        Between 1 and the number of singular values above 0.
+    Raises:
+        SettingError: values below 0, none above 0, or not finite.
+    Source:
+        Roy & Vetterli 2007, The effective rank, EUSIPCO, definition 1.
+    Example:
+        >>> round(effective_rank([2.0, 2.0, 2.0, 0.0]), 6)
+        3.0
+    """
+    values = _check_spectrum(spectrum)
+    shares = values[values > 0] / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def stable_rank(spectrum: np.ndarray | Sequence[float]) -> float:
+    """Stable rank: the sum of squared singular values over the largest square.
+
+    Args:
+        spectrum: singular values, from `singular_values`.
+    Returns:
+        Between 1 and the number of singular values above 0.
+    Raises:
+        SettingError: values below 0, none above 0, or not finite.
+    Source:
+        Rudelson & Vershynin 2007, arXiv:math/0503442.
+    Example:
+        >>> stable_rank([2.0, 1.0, 1.0])
+        1.5
+    """
+    values = _check_spectrum(spectrum)
+    return float(np.square(values / values.max()).sum())
+
+
+def rank_table(
+    blocks: Mapping[str, Tensor],
+    rtol: float | Sequence[float] = 1e-3,
+    of: str | Sequence[str] = READINGS,
+    centre: bool = True,
+    route: str = "auto",
+) -> pd.DataFrame:
+    """Every rank of every block; one spectrum per block serves all tolerances and readings.
+
+    Args:
+        blocks: name -> (N, D), such as `activations(model, x).blocks`.
+        rtol: one tolerance or several, in (0, 1).
+        of: one reading or several.
+        centre, route: as in `numerical_rank`.
+    Returns:
+        One row per block, reading and rtol: block, d, n, centred, reading, rtol, rank, effective_rank, stable_rank,
+        limit (min(N - 1, D); min(N, D) where not centred) and saturated (rank reaches the limit).
+    Raises:
+        SettingError: as `numerical_rank`; the message names the block.
+    """
+    tolerances = np.atleast_1d(np.asarray(rtol, dtype=np.float64)).tolist()
+    readings = [of] if isinstance(of, str) else list(of)
+    rows = []
+    for name, matrix in blocks.items():
+        try:
+            counts, spectrum = _ranks_of(matrix, tolerances, readings, centre, route)
+        except SettingError as error:
+            raise SettingError(f"{name}: {error}") from None
+        n, d = matrix.shape
+        limit = min(n - 1 if centre else n, d)
+        common = {"block": name, "d": d, "n": n, "centred": centre}
+        summary = {
+            "effective_rank": effective_rank(spectrum),
+            "stable_rank": stable_rank(spectrum),
+            "limit": limit,
+        }
+        for reading in readings:
+            for tolerance, rank in zip(tolerances, counts[reading], strict=True):
+                found = {"reading": reading, "rtol": tolerance, "rank": int(rank)}
+                rows.append(common | found | summary | {"saturated": bool(rank >= limit)})
+    return pd.DataFrame(rows)
+
+
+def rank_profile(
+    model: MultiExit,
+    x: Tensor,
+    rtol: float | Sequence[float] = 1e-3,
+    of: str | Sequence[str] = READINGS,
+    centre: bool = True,
+    pooling: str = "flatten",
+    batch: int = 256,
+    route: str = "auto",
+) -> pd.DataFrame:
+    """Ranks of the activations of every block of a model: `rank_table` of `activations`.
+
+    Args:
+        model: not changed.
+        x: N samples; N must exceed the ranks, see column saturated.
+        rtol, of, centre, route: as in `rank_table`.
+        pooling, batch: as in `activations`. Under "flatten" a rank can exceed the number of channels, since D is
+            channels x positions.
+    Raises:
+        SettingError: as `activations` and `rank_table`.
+    """
+    return rank_table(activations_of(model, x, pooling, batch).blocks, rtol, of, centre, route)
+
+
+def rank_by_samples(
+    activations: Float[Tensor, "N D"],
+    sizes: Sequence[int],
+    rtol: float | Sequence[float] = 1e-3,
+    of: str | Sequence[str] = READINGS,
+    centre: bool = True,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How the ranks grow with the number of samples: subsamples, each contained in the next.
+
+    Args:
+        activations: one row per sample.
+        sizes: numbers of samples, in 3..N.
+        rtol, of, centre: as in `rank_table`.
+        seed: of the order in which samples are taken.
+    Returns:
+        The columns of `rank_table` without block, in the order of `sizes`; n is the size.
+    Raises:
+        SettingError: a size outside 3..N, none at all, and as `numerical_rank`.
+    """
+    wrong = [size for size in sizes if not 3 <= size <= len(activations)]
+    if wrong or not len(sizes):
+        raise SettingError(f"sizes: expected numbers in 3..{len(activations)}, got {wrong or 'none'}")
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(activations)))
+    tables = [rank_table({f"n = {n}": activations[order[:n]]}, rtol, of, centre) for n in sizes]
+    return pd.concat(tables, ignore_index=True).drop(columns="block")
+
+
+def _ranks_of(
+    activations: Tensor, tolerances: Sequence[float], readings: Sequence[str], centre: bool, route: str
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Ranks per reading, in the order of the tolerances, and the spectrum they were counted in."""
+    choose("route", route, ROUTES)
+    limits = {reading: _limits(tolerances, reading) for reading in readings}
+    if not limits or not tolerances:
+        raise SettingError("of, rtol: at least one reading and one tolerance are needed")
+    floor = gram_floor(len(activations), math.prod(activations.shape[1:]))
+    smallest = min(float(limit.min()) for limit in limits.values())
+    if route == "gram" and smallest < floor:
+        raise SettingError(f"rtol: the Gram matrix resolves singular values from {floor:.1e} up, got {smallest:.1e}")
+    spectrum = singular_values(activations, centre, "direct" if smallest < floor else route)
+    rising = spectrum[::-1]
+    counts = {
+        reading: len(rising) - np.searchsorted(rising, limit * rising[-1], side="right")
+        for reading, limit in limits.items()
+    }
+    return counts, spectrum
+
+
+def _limits(tolerances: Sequence[float], reading: str) -> np.ndarray:
+    """Tolerances as shares of the largest singular value."""
+    choose("of", reading, READINGS)
+    values = np.asarray(tolerances, dtype=np.float64)
+    if not ((values > 0) & (values < 1)).all():
+        raise SettingError(f"rtol: expected numbers between 0 and 1, got {values.tolist()}")
+    return values if reading == "singular values" else np.sqrt(values)
+
+
+def _check_spectrum(spectrum: np.ndarray | Sequence[float]) -> np.ndarray:
+    values = np.asarray(spectrum, dtype=np.float64)
+    if values.ndim != 1 or not np.isfinite(values).all() or (values < 0).any() or not (values > 0).any():
+        raise SettingError("spectrum: expected singular values, finite, from 0 up and not all 0")
+    return values
