@@ -10,6 +10,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import filelock
 from execute import (
     NOTEBOOKS,
     PROFILES,
@@ -94,10 +95,12 @@ def build(profile: str) -> Path:
     """Everything, for one profile. Profiles never share a folder."""
     folder = ROOT / "build" / profile
     jobs = [make_job(name, profile, {}) for name in notebook_names()]
-    execute_all(jobs, folder / "source" / "pages")
-    print("Rendering ...", flush=True)
-    lay_out(folder / "source")
-    return render(folder / "source", folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / ".lock"):  # two builds at once: the second finds the work of the first
+        execute_all(jobs, folder / "source" / "pages")
+        print("Rendering ...", flush=True)
+        lay_out(folder / "source")
+        return render(folder / "source", folder)
 
 
 def main() -> int:
