@@ -113,8 +113,13 @@ class Page:
 
 
 def _lighter(svg: str) -> str:
-    """The same picture with paths rounded to a hundredth of a point: half the size."""
-    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path.group()), svg)
+    """The same picture in fewer bytes: positions to a hundredth of a point, no comments, layout or unused names."""
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to a group
+    short = re.compile(r"(\.\d\d)\d+")
+    svg = re.sub(r' (?:d|x|y)="[^"]*"|translate\([^)]*\)', lambda found: short.sub(r"\1", found.group()), svg)
+    svg = re.sub(r' style="[^"]*"', lambda found: re.sub(r"([:;]) ", r"\1", found.group()), svg)
+    return re.sub(r"\s*(<|/?>)\s*", r"\1", re.sub(r"\s+", " ", svg)).replace("DejaVuSans", "D")
 
 
 def _as_argument(value: object) -> str:

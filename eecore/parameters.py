@@ -52,6 +52,12 @@ def _budgets(name: str, value: object) -> list[float]:
     return [float(item) for item in value]  # type: ignore[attr-defined]
 
 
+def _fraction(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise SettingError(f"{name}: expected a number between 0 and 1, got {value!r}")
+    return float(value)
+
+
 CHECKS: dict[str, Callable[[str, object], Any]] = {
     "dataset": _name(data.names),
     "datasets": _names(data.names, '["mnist1d"]'),
@@ -64,6 +70,8 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "rule": _name(inference.rules),
     "rules": _names(inference.rules, '["confidence", "entropy"]'),
     "budgets": _budgets,
+    "samples": integer(20, 1_000_000),
+    "rtol": _fraction,
 }
 
 

@@ -87,14 +87,18 @@ def training_costs(results: Iterable[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def mean_and_interval(frame: pd.DataFrame, value: str, rows: Sequence[str], columns: str) -> pd.DataFrame:
+def mean_and_interval(
+    frame: pd.DataFrame, value: str, rows: Sequence[str], columns: str, scale: float = 100, digits: int = 1
+) -> pd.DataFrame:
     """A table of means over seeds, in percent, with the half width of their 95 % t interval.
 
     Args:
         frame: long; several rows (seeds) for each combination of `rows` and `columns`.
-        value: a column of fractions.
+        value: a column of fractions, or of other numbers with a `scale` of 1.
         rows: columns whose values name a row of the table.
         columns: column whose values become columns.
+        scale: what values are multiplied by.
+        digits: after the decimal point.
     Returns:
         Text cells such as "81.2 ± 0.9"; "–" where nothing fits.
     Raises:
@@ -104,7 +108,7 @@ def mean_and_interval(frame: pd.DataFrame, value: str, rows: Sequence[str], colu
     if missing:
         raise SettingError(f"frame: lacks the columns {', '.join(sorted(missing))}")
     keys = [*rows, columns]
-    cells = frame.groupby(keys, sort=False)[value].apply(lambda group: _cell(group.dropna()))
+    cells = frame.groupby(keys, sort=False)[value].apply(lambda group: _cell(scale * group.dropna(), digits))
     table = cells.unstack(columns, sort=False).reset_index()
     table.columns.name = None
     if "regime" in table:
@@ -112,13 +116,13 @@ def mean_and_interval(frame: pd.DataFrame, value: str, rows: Sequence[str], colu
     return table.fillna("–")
 
 
-def _cell(values: pd.Series) -> str:
+def _cell(values: pd.Series, digits: int) -> str:
     if values.empty:
         return "–"
     estimate = interval(values)
     if np.isnan(estimate.low):
-        return f"{100 * estimate.mean:.1f}"
-    return f"{100 * estimate.mean:.1f} ± {50 * (estimate.high - estimate.low):.1f}"
+        return f"{estimate.mean:.{digits}f}"
+    return f"{estimate.mean:.{digits}f} ± {(estimate.high - estimate.low) / 2:.{digits}f}"
 
 
 def differences(frame: pd.DataFrame, value: str, pairs: Sequence[tuple[str, str]], by: Sequence[str]) -> pd.DataFrame:
@@ -141,6 +145,27 @@ def differences(frame: pd.DataFrame, value: str, pairs: Sequence[tuple[str, str]
             estimate = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n, "p": found.p}
             out.append({**names, "a": a, "b": b, "label": label, **estimate})
     return pd.DataFrame(out)
+
+
+def estimates(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:
+    """Means over seeds with their t intervals, one row per cell: is it above zero, below, or not told apart from it?
+
+    Args:
+        frame: long, one row per cell and seed; rows where `value` is missing are left out.
+        value: a column of numbers.
+        by: columns that make a cell, such as dataset, model and regime.
+    Returns:
+        The columns of `by`, label, mean, low, high, n, p (t test of "the mean is 0"). Cells without a value are left
+        out.
+    """
+    out = []
+    for cell, part in frame.dropna(subset=[value]).groupby(list(by), sort=False):
+        names = dict(zip(by, cell, strict=True))
+        found = interval(part[value])
+        estimate = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n, "p": found.p}
+        shown = {**names, "regime": regime_style(str(names["regime"])).label} if "regime" in names else names
+        out.append({**names, "label": " · ".join(map(str, shown.values())), **estimate})
+    return pd.DataFrame(out, columns=[*by, "label", "mean", "low", "high", "n", "p"])
 
 
 def relative(frame: pd.DataFrame, value: str, to: str) -> pd.DataFrame:

@@ -1,10 +1,11 @@
 """Sentences that are computed: what an interval allows to say, and nothing beyond."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 
-from eecore.evidence import Estimate, verdict
+from eecore.evidence import Estimate, interval, verdict
 from eecore.plotting import regime_style
 
 _SAID = {"higher": "**higher**", "lower": "**lower**", "not told apart": "**not told apart**"}
@@ -20,25 +21,38 @@ def _pair(a: str, b: str) -> str:
     return f"*{regime_style(a).label}* against *{regime_style(b).label}*"
 
 
-def in_words(differences: pd.DataFrame, what: str) -> str:
+def in_words(differences: pd.DataFrame, what: str, unit: str = " points", scale: float = 100, digits: int = 1) -> str:
     """Differences as a Markdown list: the verdict, the number, its interval and n.
 
     Args:
-        differences: from tables.differences, fractions.
+        differences: from tables.differences, or from tables.estimates where zero is what a mean is compared with.
         what: the quantity, such as "accuracy at the last exit".
+        unit: what stands behind a number; the default is for fractions.
+        scale: what numbers are multiplied by.
+        digits: after the decimal point.
     """
     lines = []
+    paired = {"a", "b"} <= set(differences)
     for row, said in zip(differences.itertuples(), _verdicts(differences), strict=True):
-        interval = f", 95 % interval {100 * row.low:+.1f} to {100 * row.high:+.1f}" if row.n > 1 else ", no interval"
-        numbers = f"{100 * row.mean:+.1f} points{interval}, n = {row.n}"
-        cell = row.label.rsplit(" · ", 1)[0]
-        lines.append(f"- {cell}, {what}, {_pair(row.a, row.b)}: {_SAID[said]} ({numbers})")
+        mean, low, high = (f"{scale * number:+.{digits}f}" for number in (row.mean, row.low, row.high))
+        numbers = f"{mean}{unit}, {f'95 % interval {low} to {high}' if row.n > 1 else 'no interval'}, n = {row.n}"
+        cell = row.label.rsplit(" · ", 1)[0] if paired else row.label
+        who = f", {_pair(row.a, row.b)}" if paired else ""
+        lines.append(f"- {cell}, {what}{who}: {_SAID[said]} ({numbers})")
     return "\n".join(lines)
 
 
 def tally(differences: pd.DataFrame) -> str:
-    """How often each verdict falls, one sentence for each pair of regimes."""
+    """How often each verdict falls, one sentence for each pair of regimes (from tables.differences) or one regime."""
     sentences = []
+    if "a" not in differences:
+        for regime, part in differences.groupby("regime", sort=False):
+            counted = Counter(_verdicts(part))
+            sentences.append(
+                f"*{regime_style(str(regime)).label}*: of {len(part)} combinations, {counted['higher']} higher than "
+                f"zero, {counted['lower']} lower, {counted['not told apart']} not told apart from it."
+            )
+        return "\n\n".join(sentences)
     for (a, b), part in differences.groupby(["a", "b"], sort=False):
         counted = Counter(_verdicts(part))
         sentences.append(
@@ -60,3 +74,27 @@ def agreement(differences: pd.DataFrame, column: str) -> str:
         f"Under {names}, {same} of {len(table)} comparisons of regimes have the same verdict, and {opposite} have "
         f"opposite ones (higher under one, lower under another)."
     )
+
+
+def peaks(frame: pd.DataFrame, x: str, y: str, by: Sequence[str], digits: int = 2) -> str:
+    """Where along `x` the mean of `y` over seeds is largest, a Markdown line for each cell.
+
+    Args:
+        frame: one row per cell, seed and x.
+        x, y: columns, such as "exit" and "ratio".
+        by: columns that make a cell; "regime" is shown by its name in prose.
+        digits: of y.
+    """
+    lines = []
+    for cell, part in frame.groupby(list(by), sort=False):
+        means = part.groupby(x)[y].mean()
+        best = means.idxmax()
+        each = part.loc[part.groupby("seed")[y].idxmax(), x]
+        estimate = interval(part.loc[part[x] == best, y])
+        spread = f", 95 % interval {estimate.low:.{digits}f} to {estimate.high:.{digits}f}" if estimate.n > 1 else ""
+        names = [regime_style(str(v)).label if name == "regime" else str(v) for name, v in zip(by, cell, strict=True)]
+        lines.append(
+            f"- {' · '.join(names)}: {x} {best} ({estimate.mean:.{digits}f}{spread}); largest in "
+            f"{int((each == best).sum())} of {len(each)} seeds"
+        )
+    return "\n".join(lines)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from eecore import data, models
-from eecore.analysis import gradients, hessian
+from eecore.analysis import gradient_summaries, gradients, hessian
 from eecore.errors import SettingError
 from eecore.models import MultiExit
 
@@ -80,18 +80,23 @@ def test_dominance_by_hand():
     np.testing.assert_allclose(table["total_norm"], np.abs([total, total, deep]), rtol=1e-5)
     angles = gradients.conflicts(linear_two_exits(), torch.ones(1, 1), torch.tensor([0]))
     assert angles.to_numpy().tolist() == [[1, 1, 2, pytest.approx(-1)]]
-    negative = gradients.fraction_negative(angles)
+    negative = gradient_summaries.fraction_negative(angles)
     assert negative[["block", "pairs", "fraction_negative"]].to_numpy().tolist() == [[1, 1, 1]]
-    top = gradients.dominant_exit(table)
+    top = gradient_summaries.dominant_exit(table)
     assert top["exit"].tolist() == [2, 2]
     np.testing.assert_allclose(top["position"], [abs(second) / whole, 1], rtol=1e-6)
     assert top["expected"].tolist() == [0.5, 1]
-    exits = gradients.by_exit(table)
+    exits = gradient_summaries.by_exit(table)
     assert exits["blocks"].tolist() == [1, 1]
     np.testing.assert_allclose(exits["ratio"], np.abs([first, second]) / whole * 2, rtol=1e-6)
-    middle = gradients.middle_share(table)
+    middle = gradient_summaries.middle_share(table)
     assert middle["position"] == pytest.approx(abs(second) / whole)
     assert (middle["position_expected"], middle["middle"], middle["middle_expected"]) == (0.5, 0, 0)
+    assert middle["position_excess"] == pytest.approx(abs(second) / whole - 0.5)
+    backbone = gradient_summaries.of_backbone(table)
+    norms = [np.linalg.norm(table.query(f"exit == {k}")["norm"]) for k in (1, 2)]
+    np.testing.assert_allclose(backbone["share"], norms / np.sum(norms))
+    np.testing.assert_allclose(backbone["relative"], 2 * np.array(norms) / np.sum(norms))
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -157,13 +162,13 @@ def test_scale_invariance(batch):
 def test_summaries_of_equal_shares_are_their_expectations(batch):
     table = gradients.dominance(network("vit_nano"), *batch)
     equal = table.assign(share=1 / table.groupby("block")["exit"].transform("size"))
-    top = gradients.dominant_exit(equal)
+    top = gradient_summaries.dominant_exit(equal)
     np.testing.assert_allclose(top["position"], top["expected"])
     assert top["reaching"].tolist() == [6, 6, 5, 4, 3, 2, 1]
-    exits = gradients.by_exit(equal)
+    exits = gradient_summaries.by_exit(equal)
     np.testing.assert_allclose(exits["ratio"], 1)
     assert exits["blocks"].tolist() == [2, 3, 4, 5, 6, 6]
-    middle = gradients.middle_share(equal)
+    middle = gradient_summaries.middle_share(equal)
     assert middle["position"] == pytest.approx(middle["position_expected"])
     assert middle["middle"] == pytest.approx(middle["middle_expected"])
     assert middle["middle"] == pytest.approx(np.mean([2 / 6, 2 / 6, 2 / 5, 2 / 4, 1 / 3, 0]))

@@ -2,6 +2,7 @@
 
 from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, budget_bars, differences
 from eecore.plotting.facets import facets, forests, side_by_side
+from eecore.plotting.profiles import heat_map, profile
 from eecore.plotting.style import RegimeStyle, regime_order, regime_style, use_style
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "differences",
     "facets",
     "forests",
+    "heat_map",
+    "profile",
     "regime_order",
     "regime_style",
     "side_by_side",

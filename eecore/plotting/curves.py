@@ -111,7 +111,13 @@ def budget_bars(frame: pd.DataFrame, ax: Axes, choice: str = "validation") -> Ax
     return _finish(ax, seeds, mark="bars")
 
 
-def differences(frame: pd.DataFrame, ax: Axes, quantity: str = "difference in accuracy") -> Axes:
+def differences(
+    frame: pd.DataFrame,
+    ax: Axes,
+    quantity: str = "difference in accuracy",
+    unit: str = "percentage points",
+    scale: float = 100,
+) -> Axes:
     """Forest plot of differences: a point and its interval on each row, and a line at zero.
 
     A filled point has an interval that excludes zero; a hollow one is not told apart from it.
@@ -120,7 +126,9 @@ def differences(frame: pd.DataFrame, ax: Axes, quantity: str = "difference in ac
         frame: one row per difference, drawn from the top; columns label, mean, low, high (fractions; low and
             high NaN where there is no interval).
         ax: where to draw.
-        quantity: what the x axis measures; it is drawn in percentage points.
+        quantity: what the x axis measures.
+        unit: of the x axis; the default is for fractions. Empty: none.
+        scale: what numbers on the axis are multiplied by.
     Returns:
         The ax.
     Raises:
@@ -143,8 +151,8 @@ def differences(frame: pd.DataFrame, ax: Axes, quantity: str = "difference in ac
     ax.set_yticks(range(len(frame)), [str(label) for label in frame["label"]])
     ax.set_ylim(len(frame) - 0.5, -0.5)
     ax.grid(visible=False, axis="y")
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda fraction, _: f"{100 * fraction:+g}" if fraction else "0"))
-    ax.set_xlabel(f"{quantity} (percentage points)\nbar: {LEVEL:.0%} interval, filled: without zero")
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{scale * value:+.4g}" if value else "0"))
+    ax.set_xlabel(f"{quantity}{f' ({unit})' if unit else ''}\nbar: {LEVEL:.0%} interval, filled: without zero")
     return ax
 
 

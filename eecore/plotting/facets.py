@@ -1,6 +1,7 @@
 """Small multiples: one panel for each combination of two columns of a frame."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -12,11 +13,12 @@ from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, differences
 
 def facets(
     frame: pd.DataFrame,
-    draw: Callable[[pd.DataFrame, Axes], Axes],
+    draw: Callable[..., Axes],
     *,
     columns: str = "dataset",
     rows: str = "model",
     panel: tuple[float, float] = (4.2, 3.2),
+    **options: Any,
 ) -> Figure:
     """Draw one panel for each value of `columns` and `rows`; each has its own scale.
 
@@ -25,6 +27,7 @@ def facets(
         draw: function of (frame, ax), such as eecore.plotting.accuracy_cost.
         columns, rows: columns of the frame.
         panel: width and height of a panel, inches.
+        options: passed on to `draw`.
     Returns:
         The figure, with one legend below the panels.
     """
@@ -37,7 +40,7 @@ def facets(
             if part.empty:
                 ax.set_axis_off()
                 continue
-            draw(part, ax)
+            draw(part, ax, **options)
             ax.set_title(f"{column}, {row}")
             if j:
                 ax.set_ylabel("")
@@ -60,18 +63,23 @@ def _one_legend(figure: Figure, axes: Iterable[Axes]) -> None:
         legend.remove()
 
 
-def forests(parts: Mapping[str, pd.DataFrame], quantity: str = "difference in accuracy") -> Figure:
+def forests(
+    parts: Mapping[str, pd.DataFrame],
+    quantity: str = "difference in accuracy",
+    unit: str = "percentage points",
+    scale: float = 100,
+) -> Figure:
     """Forest plots beside each other, with the same rows.
 
     Args:
         parts: title -> frame for eecore.plotting.differences, with the same labels in the same order.
-        quantity: what the x axis measures.
+        quantity, unit, scale: of the x axis, as in eecore.plotting.differences.
     """
     rows = max(len(part) for part in parts.values())
     size = (4.6 * len(parts) + 2.6, 0.27 * rows + 1.3)
     figure, axes = plt.subplots(1, len(parts), figsize=size, squeeze=False, sharex=True)
     for j, (title, part) in enumerate(parts.items()):
-        differences(part, axes[0, j], quantity)
+        differences(part, axes[0, j], quantity, unit, scale)
         axes[0, j].set_title(title)
         if j:
             axes[0, j].set_yticklabels([])

@@ -24,6 +24,7 @@ _REGIMES = {
     "joint": RegimeStyle("#de8f05", "s", "joint"),
     "mixed": RegimeStyle("#029e73", "^", "mixed"),
     "joint_long": RegimeStyle("#cc78bc", "D", "joint, mixed's budget"),
+    "untrained": RegimeStyle("#7f7f7f", "x", "untrained"),
 }
 _OTHER_COLOURS = ("#d55e00", "#ca9161", "#949494", "#56b4e9", "#fbafe4", "#ece133")
 _OTHER_MARKERS = ("v", "P", "X", "<", ">", "p", "h")

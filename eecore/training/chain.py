@@ -18,7 +18,7 @@ from eecore.training.identity import identity, prefix_keys
 from eecore.training.loop import Progress, split_logits, train_phase
 from eecore.training.optim import derived_seed, torch_settings
 from eecore.training.regimes import Phase
-from eecore.training.result import Result, initial_model
+from eecore.training.result import Result, initial_model, is_snapshot_epoch, snapshot_name
 from eecore.training.settings import Run
 from eecore.training.store import Entry, Store
 
@@ -119,6 +119,9 @@ def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry
         bar.set_postfix(loss=f"{progress.history[-1]['validation_loss']:.3f}")
         if progress.epoch < phase.epochs:
             store.put(keys[i], "partial", progress.tensors, _progress_record(progress))
+            if run.snapshots and is_snapshot_epoch(progress.epoch):
+                weights = {n.removeprefix("model."): t for n, t in progress.tensors.items() if n.startswith("model.")}
+                store.put(keys[i], snapshot_name(progress.epoch), weights, {"epoch": progress.epoch})
 
     began = time.perf_counter()
     start = _resumed(store, keys[i])

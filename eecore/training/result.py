@@ -5,7 +5,7 @@ Axes: K exits, N samples, C classes.
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from torch import Tensor
@@ -29,6 +29,35 @@ def initial_model(run: Run) -> models.MultiExit:
         head=run.head,
         seed=run.seed,
     )
+
+
+def is_snapshot_epoch(epoch: int) -> bool:
+    """Whether the weights after this epoch of a phase are kept: 1, 2, 4, 8, ..., as networks change most at first.
+
+    Example:
+        >>> [epoch for epoch in range(1, 20) if is_snapshot_epoch(epoch)]
+        [1, 2, 4, 8, 16]
+    """
+    return epoch > 0 and epoch & (epoch - 1) == 0
+
+
+def snapshot_name(epoch: int) -> str:
+    """Name of the store's entry that holds the weights after an epoch of a phase."""
+    return f"weights-after-{epoch}"
+
+
+class Moment(NamedTuple):
+    """A point of a run's training at which its weights are known.
+
+    Args:
+        phase: 0 before all training, 1 for the first phase of the chain.
+        epoch: epochs done in that phase.
+        trained: epochs done in all phases.
+    """
+
+    phase: int
+    epoch: int
+    trained: int
 
 
 @dataclass(frozen=True)
@@ -107,20 +136,42 @@ class Result:
         ]
         return pd.DataFrame(rows)
 
-    def model(self, prefix: int | None = None) -> models.MultiExit:
+    def moments(self, training: bool = True) -> list[Moment]:
+        """When this run's weights are known: before training, after each phase and, if asked for, its snapshots.
+
+        Args:
+            training: with the snapshots (epochs 1, 2, 4, ... of each phase), or phase ends alone.
+        """
+        found, before = [Moment(0, 0, 0)], 0
+        for i, phase in enumerate(self.record["phases"]):
+            done = phase["epochs_done"]
+            inside = [e for e in range(1, done) if training and is_snapshot_epoch(e)]
+            found += [Moment(i + 1, epoch, before + epoch) for epoch in [*inside, done]]
+            before += done
+        return found
+
+    def model(self, prefix: int | None = None, epoch: int | None = None) -> models.MultiExit:
         """The trained network in eval mode.
 
         Args:
             prefix: after this many phases (0: untrained); None: after all of them.
+            epoch: after this epoch of the last of these phases, one of `moments`; None: at its end. Where a recipe
+                averages weights, a snapshot holds the raw ones.
         Raises:
-            StoreError: the weights are not in the store any more.
+            StoreError: the weights are not in the store any more, or no snapshot was kept.
         """
         model = initial_model(self.run)
         keys = self.record["prefix_keys"]
         phases = len(keys) if prefix is None else prefix
         if phases:
-            entry = self.store.get(keys[phases - 1], "weights")
+            inside = epoch is not None and epoch < self.record["phases"][phases - 1]["epochs_done"]
+            name = snapshot_name(epoch) if inside and epoch is not None else "weights"
+            entry = self.store.get(keys[phases - 1], name)
             if entry is None:
-                raise StoreError(f"the weights of run {self.key} are gone from {self.store.folder}: train again")
+                what = f"weights of phase {phases}" + (f" after epoch {epoch}" if inside else "")
+                raise StoreError(
+                    f"the {what} of run {self.key} are not in {self.store.folder}: remove {keys[phases - 1]} "
+                    "there and train again, with snapshots=True"
+                )
             model.load_state_dict(entry[0])
         return model.eval()

@@ -120,6 +120,8 @@ class Run(_Settings):
         threads: threads of torch while training; results depend on it.
         device: "cpu", "cuda", "cuda:0", ...
         phases: the chain of phases; None: the regime's.
+        snapshots: keep the weights after epochs 1, 2, 4, 8, ... of each phase too, for analyses over training; it
+            changes no result. False saves the space where networks are large.
     Raises:
         SettingError: one line with the name of the setting, what came and what is allowed.
 
@@ -139,6 +141,7 @@ class Run(_Settings):
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     device: str = "cpu"
     phases: tuple[Phase, ...] | None = None
+    snapshots: bool = True
 
     @field_validator("exits", mode="before")
     @classmethod

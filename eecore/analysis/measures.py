@@ -1,0 +1,114 @@
+"""Measures and comparisons for `over_runs` and `over_pairs`: gradients, ranks, probes and similarity of whole networks.
+
+K exits, N samples, D features. Samples are the first of a split, so that every network is measured on the same ones.
+"""
+
+import pandas as pd
+
+from eecore.analysis.activations import activations
+from eecore.analysis.gradients import cosines, exit_gradients, shares
+from eecore.analysis.rank import rank_table
+from eecore.analysis.similarity import cka_matrix, probe_table
+from eecore.data import Dataset, Split
+from eecore.errors import SettingError
+from eecore.models import MultiExit
+
+
+def first_samples(split: Split, samples: int) -> Split:
+    """The first `samples` of a split, or all of it where it has fewer; splits are shuffled when they are made.
+
+    Raises:
+        SettingError: `samples` is below 1.
+    """
+    if samples < 1:
+        raise SettingError(f"samples: at least 1 is needed, got {samples}")
+    return Split(split.x[:samples], split.y[:samples])
+
+
+def gradient_shares(model: MultiExit, dataset: Dataset, samples: int = 500) -> pd.DataFrame:
+    """Which exit's gradient moves which block, on training samples, every exit with weight 1 / K.
+
+    Args:
+        model: not changed; in eval mode, so that the gradient belongs to the weights and not to one batch.
+        dataset: its training split is used, since that is what training descends on.
+        samples: how many.
+    Returns:
+        As eecore.analysis.gradients.dominance.
+    """
+    part = first_samples(dataset.train, samples)
+    return shares(exit_gradients(model, part.x, part.y))
+
+
+def gradient_cosines(model: MultiExit, dataset: Dataset, samples: int = 500) -> pd.DataFrame:
+    """Angles between what two exits ask of a block, as eecore.analysis.gradients.conflicts; samples as above."""
+    part = first_samples(dataset.train, samples)
+    return cosines(exit_gradients(model, part.x, part.y))
+
+
+def ranks(
+    model: MultiExit, dataset: Dataset, samples: int = 1000, rtol: float = 1e-3, pooling: str = "flatten"
+) -> pd.DataFrame:
+    """Ranks of every block's activations on test samples: `rank_table`, with the block's index from 0 as `block`.
+
+    Args:
+        model, dataset: the test split is used; the model is not changed.
+        samples: N; ranks are below it.
+        rtol: share of the largest singular value (or eigenvalue) that counts.
+        pooling: as in `activations`.
+    """
+    found = activations(model, first_samples(dataset.test, samples).x, pooling)
+    return _numbered(rank_table(found.blocks, rtol))
+
+
+def ranks_by_tolerance(
+    model: MultiExit, dataset: Dataset, samples: int = 1000, rtols: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1)
+) -> pd.DataFrame:
+    """`ranks` for several tolerances; one spectrum serves all."""
+    found = activations(model, first_samples(dataset.test, samples).x)
+    return _numbered(rank_table(found.blocks, list(rtols)))
+
+
+def ranks_by_samples(
+    model: MultiExit, dataset: Dataset, sizes: tuple[int, ...] = (50, 100, 200, 400, 800), rtol: float = 1e-3
+) -> pd.DataFrame:
+    """`ranks` for several numbers of test samples, each set within the next; those beyond the split are left out."""
+    found = activations(model, first_samples(dataset.test, max(sizes)).x)
+    fitting = [size for size in sizes if size <= len(found.logits[0])]
+    tables = [rank_table({name: z[:size] for name, z in found.blocks.items()}, rtol) for size in fitting]
+    if not tables:
+        raise SettingError(f"sizes: {dataset.name} has {len(dataset.test)} test samples, fewer than {min(sizes)}")
+    return _numbered(pd.concat(tables, ignore_index=True))
+
+
+def probes(model: MultiExit, dataset: Dataset, samples: int = 1000) -> pd.DataFrame:
+    """What a linear classifier reads from every block, mean-pooled: fitted on training, judged on test samples.
+
+    Returns:
+        One row per block (its index from 0): block and the fields of eecore.analysis.similarity.Probe.
+    """
+    fitted, judged = first_samples(dataset.train, samples), first_samples(dataset.test, samples)
+    train, test = (activations(model, part.x, "mean").blocks for part in (fitted, judged))
+    return _numbered(probe_table(train, fitted.y, test, judged.y))
+
+
+def similarity(model: MultiExit, dataset: Dataset, samples: int = 500) -> pd.DataFrame:
+    """Debiased linear CKA between all pairs of blocks of one network, on test samples: block_a, block_b, cka."""
+    return similarity_of_two(model, model, dataset, samples)
+
+
+def similarity_of_two(model_a: MultiExit, model_b: MultiExit, dataset: Dataset, samples: int = 500) -> pd.DataFrame:
+    """Debiased linear CKA between the blocks of two networks, on the same test samples.
+
+    Returns:
+        One row per pair of blocks: block_a, block_b (indices from 0), cka.
+    """
+    x = first_samples(dataset.test, samples).x
+    a, b = (list(activations(model, x).blocks.values()) for model in (model_a, model_b))
+    table = cka_matrix(a, b)
+    rows = [{"block_a": i, "block_b": j, "cka": float(table[i, j])} for i in range(len(a)) for j in range(len(b))]
+    return pd.DataFrame(rows)
+
+
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Blocks by their index instead of their name."""
+    return frame.assign(block=[int(name.rsplit(" ", 1)[1]) for name in frame["block"]])

@@ -1,0 +1,131 @@
+"""A quantity along the network or over training: lines with intervals, and heat maps."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from eecore.errors import SettingError
+from eecore.evidence import interval
+from eecore.plotting.style import regime_order, regime_style
+
+__all__ = ["heat_map", "profile"]
+
+_MARKERS = "osD^vPX<>ph"
+
+
+def profile(
+    frame: pd.DataFrame,
+    ax: Axes,
+    x: str = "block",
+    y: str = "rank",
+    by: str = "regime",
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    reference: float | None = None,
+    log: bool = False,
+) -> Axes:
+    """One line for each value of `by`: the mean over the rows at each x and its 95 % t interval.
+
+    Args:
+        frame: one row per line, x and seed.
+        ax: where to draw.
+        x, y: columns of numbers; rows where y is missing are left out.
+        by: column of the lines; regimes have their colours, other values those of a sequential map, in the order in
+            which they come.
+        xlabel, ylabel: None: the columns' names.
+        reference: height of a horizontal line.
+        log: logarithmic y axis.
+    Raises:
+        SettingError: a column is missing, or there are no rows.
+    """
+    absent = {x, y, by} - set(frame)
+    if absent or frame.empty:
+        raise SettingError(f"frame: lacks {', '.join(sorted(absent)) or 'rows'}")
+    names = regime_order(frame[by]) if by == "regime" else list(dict.fromkeys(frame[by]))
+    counts: set[int] = set()
+    step = 0.012 * float(np.ptp(frame[x].astype(float)))  # beside each other, so that bars do not hide each other
+    for i, name in enumerate(names):
+        groups = frame[frame[by] == name].dropna(subset=[y]).groupby(x)[y]
+        found = {at: interval(values) for at, values in groups}
+        counts |= {estimate.n for estimate in found.values()}
+        mean = np.array([estimate.mean for estimate in found.values()])
+        half = np.array([estimate.high - estimate.mean for estimate in found.values()])
+        ax.errorbar(
+            np.array(list(found), dtype=float) + (i - (len(names) - 1) / 2) * step,
+            mean,
+            yerr=None if np.isnan(half).all() else np.nan_to_num(half),
+            linewidth=1.4,
+            capsize=2,
+            **_look(by, name, i, len(names)),
+        )
+    if reference is not None:
+        ax.axhline(reference, color="#666666", linewidth=1.0, linestyle=":")
+    if log:
+        ax.set_yscale("log")
+    if all(float(value).is_integer() for value in frame[x].unique()):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel(x if xlabel is None else xlabel)
+    ax.set_ylabel(y if ylabel is None else ylabel)
+    low, high = min(counts, default=0), max(counts, default=0)
+    n = f"n = {low}" if low == high else f"n = {low} to {high}"
+    ax.legend(title=f"mean of seeds, bars: 95% interval ({n})" if high > 1 else "one seed, no interval")
+    return ax
+
+
+def _look(by: str, name: Any, index: int, of: int) -> dict[str, Any]:
+    if by == "regime":
+        style = regime_style(str(name))
+        return {"color": style.colour, "marker": style.marker, "label": style.label, "markersize": 5}
+    colour = colormaps["viridis"](0.9 * index / max(1, of - 1))
+    return {"color": colour, "marker": _MARKERS[index % len(_MARKERS)], "label": str(name), "markersize": 5}
+
+
+def heat_map(
+    frame: pd.DataFrame,
+    ax: Axes,
+    x: str,
+    y: str,
+    value: str,
+    limits: tuple[float, float] | None = None,
+    colours: str = "viridis",
+    digits: int = 2,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+) -> Axes:
+    """Means of `value` in cells, written into them; cells without a value stay white.
+
+    Args:
+        frame: one row or more for a cell; their mean is shown.
+        ax: where to draw.
+        x, y, value: columns; x and y are sorted as they come.
+        limits: of the colour scale; None: the smallest and largest mean. Panels that are compared need the same.
+        colours: a matplotlib colour map.
+        digits: after the decimal point; below 0: nothing is written.
+        xlabel, ylabel: None: the columns' names.
+    Raises:
+        SettingError: a column is missing, or there are no rows.
+    """
+    absent = {x, y, value} - set(frame)
+    if absent or frame.empty:
+        raise SettingError(f"frame: lacks {', '.join(sorted(absent)) or 'rows'}")
+    columns, rows = list(dict.fromkeys(frame[x])), list(dict.fromkeys(frame[y]))
+    table = frame.pivot_table(index=y, columns=x, values=value, aggfunc="mean").reindex(index=rows, columns=columns)
+    cells = table.to_numpy(dtype=float)
+    low, high = limits or (float(np.nanmin(cells)), float(np.nanmax(cells)))
+    shown = ax.imshow(cells, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    for i, j in np.ndindex(cells.shape) if digits >= 0 else ():
+        if np.isfinite(cells[i, j]):
+            red, green, blue, _ = shown.cmap(shown.norm(cells[i, j]))
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+            text = f"{cells[i, j]:.{digits}f}"
+            ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    ax.set_xticks(range(len(columns)), [str(name) for name in columns])
+    ax.set_yticks(range(len(rows)), [str(name) for name in rows])
+    ax.set_xlabel(x if xlabel is None else xlabel)
+    ax.set_ylabel(y if ylabel is None else ylabel)
+    ax.grid(visible=False)
+    return ax
