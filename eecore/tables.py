@@ -88,7 +88,7 @@ def training_costs(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def mean_and_interval(
-    frame: pd.DataFrame, value: str, rows: Sequence[str], columns: str, scale: float = 100, digits: int = 1
+    frame: pd.DataFrame, value: str, rows: Sequence[str], columns: str, scale: float = 100.0, digits: int = 1
 ) -> pd.DataFrame:
     """A table of means over seeds, in percent, with the half width of their 95 % t interval.
 

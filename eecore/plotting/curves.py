@@ -116,7 +116,7 @@ def differences(
     ax: Axes,
     quantity: str = "difference in accuracy",
     unit: str = "percentage points",
-    scale: float = 100,
+    scale: float = 100.0,
 ) -> Axes:
     """Forest plot of differences: a point and its interval on each row, and a line at zero.
 

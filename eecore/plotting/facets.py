@@ -67,7 +67,7 @@ def forests(
     parts: Mapping[str, pd.DataFrame],
     quantity: str = "difference in accuracy",
     unit: str = "percentage points",
-    scale: float = 100,
+    scale: float = 100.0,
 ) -> Figure:
     """Forest plots beside each other, with the same rows.
 
