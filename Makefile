@@ -9,7 +9,7 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebook serve lint clean clean-all
+.PHONY: help book test notebook bench serve lint clean clean-all
 .SUFFIXES:
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo 'make test      run all tests'
 	@echo 'make notebook  execute one notebook with your parameters and show where it is, for instance'
 	@echo '               make notebook NB=02_regimes ARGS="-p datasets [digits] -p seeds [0,1]"'
+	@echo 'make bench     measure speed against goals (15 minutes), or a part: make bench ARGS="--only rank"'
 	@echo 'make serve     show the rendered book on http://localhost:$(PORT)/'
 	@echo 'make lint      check style and types'
 	@echo 'make clean     remove rendered books and executed notebooks; trained runs (runs/) stay'
@@ -43,6 +44,9 @@ notebook: $(STAMP)
 
 test: $(STAMP)
 	@$(PY) -m pytest $(ARGS)
+
+bench: $(STAMP)
+	@$(PY) -m bench.run $(ARGS)
 
 serve: $(STAMP)
 	@test -d build/$(PROFILE)/_build/html || { echo 'There is no book yet: make book PROFILE=$(PROFILE)'; exit 1; }

@@ -1,7 +1,7 @@
 """Sentences that are computed: what an interval allows to say, and nothing beyond."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -21,7 +21,7 @@ def _pair(a: str, b: str) -> str:
     return f"*{regime_style(a).label}* against *{regime_style(b).label}*"
 
 
-def in_words(differences: pd.DataFrame, what: str, unit: str = " points", scale: float = 100, digits: int = 1) -> str:
+def in_words(differences: pd.DataFrame, what: str, unit: str = " points", scale: float = 100.0, digits: int = 1) -> str:
     """Differences as a Markdown list: the verdict, the number, its interval and n.
 
     Args:
@@ -96,5 +96,37 @@ def peaks(frame: pd.DataFrame, x: str, y: str, by: Sequence[str], digits: int = 
         lines.append(
             f"- {' · '.join(names)}: {x} {best} ({estimate.mean:.{digits}f}{spread}); largest in "
             f"{int((each == best).sum())} of {len(each)} seeds"
+        )
+    return "\n".join(lines)
+
+
+def associations(found: pd.DataFrame, titles: Mapping[str, str], level: float = 0.05) -> str:
+    """Which measurements go with which outcome, a Markdown line for each outcome.
+
+    Args:
+        found: from eecore.evidence.correlations.
+        titles: names of the measurements in prose.
+        level: of Holm's p.
+    """
+    lines = []
+    for outcome, part in found.groupby("outcome", sort=False):
+        clear = part[part["p_holm"] < level].sort_values("r", key=abs, ascending=False)
+        named = [f"{titles[row.feature]} ({row.r:+.2f})" for row in clear.itertuples()]
+        rest = int(part["p"].notna().sum()) - len(named)
+        said = ", ".join(named) or "nothing that stands after the correction"
+        lines.append(f"- *{outcome}* goes with: {said}. Not told apart from no correlation: {rest} of the others.")
+    return "\n".join(lines)
+
+
+def unexplained(shares: pd.DataFrame) -> str:
+    """What eecore.evidence.explained found, a Markdown line for each outcome."""
+    lines = []
+    for outcome, part in shares.groupby("outcome", sort=False):
+        r2 = part.set_index("predictor")["r2"]
+        more = r2["both"] - r2["regime"]
+        lines.append(
+            f"- *{outcome}*: the regime's name alone explains {r2['regime']:.0%}, the measurements without it "
+            f"{r2['measurements']:.0%}, both {r2['both']:.0%}. Beyond the name, the measurements add {100 * more:+.0f} "
+            f"points; {1 - r2['both']:.0%} stay unexplained."
         )
     return "\n".join(lines)

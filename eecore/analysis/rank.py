@@ -7,15 +7,19 @@ Singular values come from the smaller Gram matrix, X X^T (N x N) or X^T X (D x D
 are squares of singular values, so the condition number is squared: what lies below `gram_floor`,
 sqrt(max(N, D) * 2.2e-16) of the largest (1.3e-6 for D = 8192), is rounding and is set to 0. Activations in
 float32 carry noise of about 1e-7 themselves. A tolerance below the floor takes the direct decomposition.
+
+Blocks are measured side by side, one thread of torch each: on two cores that is quicker than two threads that share
+one decomposition, and does not collapse when another program wants a core.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
 from eecore.analysis.activations import activations as activations_of
@@ -23,9 +27,13 @@ from eecore.analysis.activations import checked
 from eecore.errors import SettingError, choose
 from eecore.models.multi_exit import MultiExit
 from eecore.shapes import Float
+from eecore.training.optim import torch_settings
 
+Counted = tuple[dict[str, np.ndarray], np.ndarray]  # ranks per reading, spectrum
 READINGS = ("singular values", "covariance eigenvalues")
 ROUTES = ("auto", "gram", "direct")
+PANEL = 160  # rows of the Gram matrix made by one product: enough for its full speed, little above the diagonal
+FEATURES = 512  # that one product sums over
 
 
 def gram_floor(n: int, d: int) -> float:
@@ -49,20 +57,42 @@ def singular_values(activations: Float[Tensor, "N D"], centre: bool = True, rout
     Returns:
         min(N, D) values, float64.
     Raises:
-        SettingError: fewer than 3 samples, values that are not finite, all samples alike, unknown route.
+        SettingError: fewer than 3 samples, values that are not finite or (but for "direct") above 1e150, all samples
+            alike, unknown route.
     """
     choose("route", route, ROUTES)
-    x = checked(activations)
-    n, d = x.shape
-    if centre:
-        x = x - x.mean(0)
     if route == "direct":
-        return torch.linalg.svdvals(x).numpy()
-    # One triangle only, from memory as it lies: x.numpy().T is (D, N) in Fortran's order.
-    gram = dsyrk(1.0, x.numpy().T, trans=d > n)
-    squares = torch.linalg.eigvalsh(torch.from_numpy(gram), UPLO="U").numpy()[::-1]
+        x = checked(activations)
+        return torch.linalg.svdvals(x - x.mean(0) if centre else x).numpy()
+    x = activations.detach().cpu()
+    if x.ndim != 2 or x.shape[0] < 3 or x.shape[1] < 1 or torch.equal(x[0], x[1]):
+        checked(x)  # takes a tenth of the time of everything else, so it is asked only where it may object
+    n, d = x.shape
+    gram = _lower_gram(x, centre)
+    if not math.isfinite(float(gram.trace())):  # as it is where all values are finite
+        checked(x)
+        raise SettingError("activations: too large to be squared in float64, take route='direct'")
+    squares = torch.linalg.eigvalsh(gram, UPLO="L").numpy()[::-1]
     values = np.sqrt(np.clip(squares, 0.0, None))
     return np.where(values > gram_floor(n, d) * values[0], values, 0.0)
+
+
+def _lower_gram(x: Float[Tensor, "N D"], centre: bool) -> Float[Tensor, "M M"]:
+    """The smaller Gram matrix, M = min(N, D), in float64; most of what lies above the diagonal is left 0.
+
+    Features are taken a few at a time, so that their float64 copies stay in the cache of a core.
+    """
+    n, d = x.shape
+    gram = torch.zeros(min(n, d), min(n, d), dtype=torch.float64)
+    for part in x.split(FEATURES, dim=1) if d > n else [x]:
+        part = part.to(torch.float64, copy=True)
+        if centre:
+            part -= part.mean(0)
+        rows = part if d > n else part.T
+        for start in range(0, len(rows), PANEL):
+            stop = min(start + PANEL, len(rows))
+            gram[start:stop, :stop].addmm_(rows[start:stop], rows[:stop].T)
+    return gram
 
 
 def numerical_rank(
@@ -144,6 +174,8 @@ def rank_table(
 ) -> pd.DataFrame:
     """Every rank of every block; one spectrum per block serves all tolerances and readings.
 
+    As many blocks at once as torch may have threads; the ranks do not depend on how many.
+
     Args:
         blocks: name -> (N, D), such as `activations(model, x).blocks`.
         rtol: one tolerance or several, in (0, 1).
@@ -158,11 +190,8 @@ def rank_table(
     tolerances = np.atleast_1d(np.asarray(rtol, dtype=np.float64)).tolist()
     readings = [of] if isinstance(of, str) else list(of)
     rows = []
-    for name, matrix in blocks.items():
-        try:
-            counts, spectrum = _ranks_of(matrix, tolerances, readings, centre, route)
-        except SettingError as error:
-            raise SettingError(f"{name}: {error}") from None
+    measure = partial(_ranks_of, tolerances=tolerances, readings=readings, centre=centre, route=route)
+    for (name, matrix), (counts, spectrum) in zip(blocks.items(), _side_by_side(measure, blocks), strict=True):
         n, d = matrix.shape
         limit = min(n - 1 if centre else n, d)
         common = {"block": name, "d": d, "n": n, "centred": centre}
@@ -176,6 +205,20 @@ def rank_table(
                 found = {"reading": reading, "rtol": tolerance, "rank": int(rank)}
                 rows.append(common | found | summary | {"saturated": bool(rank >= limit)})
     return pd.DataFrame(rows)
+
+
+def _side_by_side(measure: Callable[[Tensor], Counted], blocks: Mapping[str, Tensor]) -> list[Counted]:
+    """`measure` of every block, in order, each in one thread of torch; an error names its block."""
+
+    def named(name: str) -> Counted:
+        try:
+            return measure(blocks[name])
+        except SettingError as error:
+            raise SettingError(f"{name}: {error}") from None
+
+    workers = max(1, min(torch.get_num_threads(), len(blocks)))
+    with torch_settings(1), ThreadPoolExecutor(workers) as pool:  # new threads begin with the setting of this one
+        return list(pool.map(named, blocks))
 
 
 def rank_profile(
@@ -232,7 +275,7 @@ def rank_by_samples(
 
 def _ranks_of(
     activations: Tensor, tolerances: Sequence[float], readings: Sequence[str], centre: bool, route: str
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
+) -> Counted:
     """Ranks per reading, in the order of the tolerances, and the spectrum they were counted in."""
     choose("route", route, ROUTES)
     limits = {reading: _limits(tolerances, reading) for reading in readings}

@@ -1,0 +1,1 @@
+"""Speed of eecore, measured against plain code in turn: `make bench`."""
