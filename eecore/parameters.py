@@ -58,6 +58,13 @@ def _fraction(name: str, value: object) -> float:
     return float(value)
 
 
+def _odd(name: str, value: object) -> int:
+    found = integer(3, 201)(name, value)
+    if found % 2 == 0:
+        raise SettingError(f"{name}: expected an odd integer, so that the grid has a centre, got {found}")
+    return found
+
+
 CHECKS: dict[str, Callable[[str, object], Any]] = {
     "dataset": _name(data.names),
     "datasets": _names(data.names, '["mnist1d"]'),
@@ -72,6 +79,9 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "budgets": _budgets,
     "samples": integer(20, 1_000_000),
     "rtol": _fraction,
+    "noise": _fraction,
+    "steps": _odd,
+    "points": integer(3, 1001),
 }
 
 

@@ -14,7 +14,7 @@ from test_gradients import NAMES, network, same, snapshot
 from torch import nn
 
 from eecore import data, models
-from eecore.analysis import landscape
+from eecore.analysis import landscape, planes
 from eecore.errors import SettingError
 
 
@@ -153,7 +153,7 @@ def _timed(call):
 
 def test_basis_of_three_models():
     a, b, c = three()
-    basis = landscape.three_model_plane(a, b, c)
+    basis = planes.three_model_plane(a, b, c)
     flat = [torch.cat([p.detach().flatten() for p in m.parameters()]).double() for m in (a, b, c)]
     u, v = (torch.cat([d.flatten() for d in part.values()]).double() for part in basis.directions)
     assert float(u.norm()) == pytest.approx(1, abs=1e-5)
@@ -185,8 +185,8 @@ def test_plane_of_three_against_rebuilt_models(name, batch):
     x, y = batch
     trained = three(name)
     statistics = data.load("synthetic").train.x
-    basis = landscape.three_model_plane(*trained)
-    grid, own = landscape.plane_of_three(basis, trained[1], x, y, statistics, steps=3)
+    basis = planes.three_model_plane(*trained)
+    grid, own = planes.plane_of_three(basis, trained[1], x, y, statistics, steps=3)
     assert grid.a.min() < basis.coordinates[:, 0].min()
     assert grid.b.max() > basis.coordinates[:, 1].max()
     for i in range(3):
@@ -206,8 +206,8 @@ def test_plane_of_three_against_rebuilt_models(name, batch):
 
 def test_interpolated_statistics_are_the_models_own_at_the_models(batch):
     trained = three()
-    basis = landscape.three_model_plane(*trained)
-    grid, own = landscape.plane_of_three(basis, trained[0], *batch, batch_norm="interpolate", steps=3)
+    basis = planes.three_model_plane(*trained)
+    grid, own = planes.plane_of_three(basis, trained[0], *batch, batch_norm="interpolate", steps=3)
     for i in range(3):
         losses, _ = loss_and_accuracy(trained[i], *batch)
         np.testing.assert_allclose(own[own["model"] == i + 1]["loss"], losses, rtol=2e-3)
@@ -219,7 +219,7 @@ def test_recomputed_statistics():
     x = data.load("synthetic").train.x
     twin = cumulative_statistics(copy.deepcopy(model), x)
     before = [(m.training, getattr(m, "momentum", None)) for m in model.modules()]
-    landscape.recompute_batch_norm(model, x)
+    planes.recompute_batch_norm(model, x)
     for (name, a), b in zip(model.named_buffers(), twin.buffers(), strict=True):
         if a.is_floating_point():
             torch.testing.assert_close(a, b, msg=name)
@@ -238,9 +238,9 @@ def test_the_model_is_left_as_it_is(name, batch):
     before, random = [snapshot(m) for m in (model, *others)], torch.get_rng_state()
     directions = two_directions(model)
     landscape.plane(model, x, y, directions, steps=3)
-    basis = landscape.three_model_plane(model, *others)
+    basis = planes.three_model_plane(model, *others)
     for batch_norm in ("recompute", "interpolate"):
-        landscape.plane_of_three(basis, model, x, y, x, batch_norm=batch_norm, steps=2)
+        planes.plane_of_three(basis, model, x, y, x, batch_norm=batch_norm, steps=2)
     with pytest.raises(SettingError, match="labels"):
         landscape.plane(model, x, y + 9, directions, steps=3)
     assert same([snapshot(m) for m in (model, *others)], before)
@@ -264,15 +264,15 @@ def test_landscape_errors(batch):
         landscape.plane(model, x * torch.nan, y, (u, v), steps=3)
     a, b, c = three()
     with pytest.raises(SettingError, match="same parameters"):
-        landscape.three_model_plane(a, a, b)
+        planes.three_model_plane(a, a, b)
     with pytest.raises(SettingError, match="on one line"):
-        landscape.three_model_plane(a, b, b)
+        planes.three_model_plane(a, b, b)
     with pytest.raises(SettingError, match="one architecture"):
-        landscape.three_model_plane(a, b, network("mlp_nano"))
-    basis = landscape.three_model_plane(a, b, c)
+        planes.three_model_plane(a, b, network("mlp_nano"))
+    basis = planes.three_model_plane(a, b, c)
     with pytest.raises(SettingError, match="statistics_x"):
-        landscape.plane_of_three(basis, a, x, y)
+        planes.plane_of_three(basis, a, x, y)
     with pytest.raises(SettingError, match="batch_norm"):
-        landscape.plane_of_three(basis, a, x, y, x, batch_norm="keep")
+        planes.plane_of_three(basis, a, x, y, x, batch_norm="keep")
     with pytest.raises(SettingError, match="margin"):
-        landscape.plane_of_three(basis, a, x, y, x, margin=-1.0)
+        planes.plane_of_three(basis, a, x, y, x, margin=-1.0)

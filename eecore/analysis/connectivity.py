@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from eecore.analysis.landscape import evaluate, recompute_batch_norm
+from eecore.analysis.landscape import evaluate
+from eecore.analysis.planes import recompute_batch_norm
 from eecore.analysis.untouched import untouched
 from eecore.errors import SettingError
 from eecore.inference.checks import check_labels
@@ -162,6 +163,8 @@ def along(
     if _has_batch_norm(model):
         check_statistics(x_bn)
     y = check_labels(y, len(x), model.heads[-1].linear.out_features)  # type: ignore[union-attr, arg-type]
+    # copies: a state may be the model's own, whose tensors every point on the way overwrites
+    states = tuple({name: tensor.detach().clone() for name, tensor in state.items()} for state in states)
     frames = []
     with untouched(model):
         for t in np.linspace(0, 1, points).tolist():

@@ -3,6 +3,8 @@
 K exits, N samples, D features. Samples are the first of a split, so that every network is measured on the same ones.
 """
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from eecore.analysis.activations import activations
@@ -11,7 +13,7 @@ from eecore.analysis.rank import rank_table
 from eecore.analysis.similarity import cka_matrix, probe_table
 from eecore.data import Dataset, Split
 from eecore.errors import SettingError
-from eecore.models import MultiExit
+from eecore.models import MultiExit, build
 
 
 def first_samples(split: Split, samples: int) -> Split:
@@ -25,7 +27,7 @@ def first_samples(split: Split, samples: int) -> Split:
     return Split(split.x[:samples], split.y[:samples])
 
 
-def gradient_shares(model: MultiExit, dataset: Dataset, samples: int = 500) -> pd.DataFrame:
+def gradient_shares(model: MultiExit, dataset: Dataset, samples: int = 250) -> pd.DataFrame:
     """Which exit's gradient moves which block, on training samples, every exit with weight 1 / K.
 
     Args:
@@ -39,7 +41,7 @@ def gradient_shares(model: MultiExit, dataset: Dataset, samples: int = 500) -> p
     return shares(exit_gradients(model, part.x, part.y))
 
 
-def gradient_cosines(model: MultiExit, dataset: Dataset, samples: int = 500) -> pd.DataFrame:
+def gradient_cosines(model: MultiExit, dataset: Dataset, samples: int = 250) -> pd.DataFrame:
     """Angles between what two exits ask of a block, as eecore.analysis.gradients.conflicts; samples as above."""
     part = first_samples(dataset.train, samples)
     return cosines(exit_gradients(model, part.x, part.y))
@@ -78,6 +80,28 @@ def ranks_by_samples(
     if not tables:
         raise SettingError(f"sizes: {dataset.name} has {len(dataset.test)} test samples, fewer than {min(sizes)}")
     return _numbered(pd.concat(tables, ignore_index=True))
+
+
+def untrained_ranks(
+    names: Sequence[str], dataset: Dataset, seeds: Sequence[int], samples: int = 500, rtol: float = 1e-3
+) -> pd.DataFrame:
+    """Ranks of networks of several widths before any training: what the ruler says of width alone.
+
+    Args:
+        names: models, see eecore.models.names().
+        dataset: its test split is used.
+        seeds: of the initial weights.
+        samples, rtol: as in `ranks`.
+    Returns:
+        The rows of `ranks` with the columns model and seed in front.
+    """
+    frames = []
+    for name in names:
+        for seed in seeds:
+            model = build(name, kind=dataset.kind, shape=dataset.shape, classes=dataset.classes, seed=seed)
+            found = ranks(model.eval(), dataset, samples, rtol)
+            frames.append(found.assign(model=name, seed=seed))
+    return pd.concat(frames, ignore_index=True)
 
 
 def probes(model: MultiExit, dataset: Dataset, samples: int = 1000) -> pd.DataFrame:

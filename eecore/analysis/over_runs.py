@@ -9,6 +9,7 @@ import contextlib
 import functools
 import hashlib
 import importlib
+import inspect
 import itertools
 import json
 import pkgutil
@@ -85,7 +86,7 @@ def over_pairs(pairs: Iterable[Pair], compare: Measure, progress: bool = True, *
     """
     pairs = list(pairs)
     if not pairs:
-        raise SettingError("pairs: at least one is needed, none came")
+        raise SettingError("pairs: at least one is needed, none came; it takes two regimes, or two seeds")
     frames = []
     with tqdm(pairs, disable=not progress, unit="pair", desc=compare.__name__, leave=False) as bar:
         for a, b in bar:
@@ -194,8 +195,9 @@ def _threads(threads: int) -> Iterator[None]:
 
 
 def _name(measure: Measure, settings: dict[str, Any]) -> str:
-    """Name of the store's entry for an answer."""
-    text = json.dumps([measure.__module__, measure.__qualname__, settings, _source()], sort_keys=True)
+    """Name of the store's entry for an answer; a setting that is left out counts as its default."""
+    defaults = {n: p.default for n, p in inspect.signature(measure).parameters.items() if p.default is not p.empty}
+    text = json.dumps([measure.__module__, measure.__qualname__, {**defaults, **settings}, _source()], sort_keys=True)
     return f"measured-{measure.__name__}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

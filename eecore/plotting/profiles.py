@@ -34,8 +34,8 @@ def profile(
         frame: one row per line, x and seed.
         ax: where to draw.
         x, y: columns of numbers; rows where y is missing are left out.
-        by: column of the lines; regimes have their colours, other values those of a sequential map, in the order in
-            which they come.
+        by: column of the lines; regimes have their colours, numbers those of a sequential map, other values those of
+            a categorical one, in the order in which they come.
         xlabel, ylabel: None: the columns' names.
         reference: height of a horizontal line.
         log: logarithmic y axis.
@@ -60,7 +60,7 @@ def profile(
             yerr=None if np.isnan(half).all() else np.nan_to_num(half),
             linewidth=1.4,
             capsize=2,
-            **_look(by, name, i, len(names)),
+            **_look(by, names, i),
         )
     if reference is not None:
         ax.axhline(reference, color="#666666", linewidth=1.0, linestyle=":")
@@ -76,11 +76,14 @@ def profile(
     return ax
 
 
-def _look(by: str, name: Any, index: int, of: int) -> dict[str, Any]:
+def _look(by: str, names: list[Any], index: int) -> dict[str, Any]:
+    name = names[index]
     if by == "regime":
         style = regime_style(str(name))
         return {"color": style.colour, "marker": style.marker, "label": style.label, "markersize": 5}
-    colour = colormaps["viridis"](0.9 * index / max(1, of - 1))
+    ordered = all(isinstance(each, int | float | np.number) for each in names)
+    share = index / max(1, len(names) - 1)
+    colour = colormaps["viridis"](0.9 * share) if ordered else colormaps["Dark2"](index % 8)
     return {"color": colour, "marker": _MARKERS[index % len(_MARKERS)], "label": str(name), "markersize": 5}
 
 
