@@ -129,7 +129,9 @@ def models_command(dataset: Dataset = "mnist1d") -> None:
     table = Table("name", "parameters", "backbone MACs", "exits", "first exit's MACs", "head")
     for name in models.names():
         try:
-            about: dict[str, Any] = models.describe(name, kind=info.kind, shape=info.shape, classes=info.classes)
+            about: dict[str, Any] = models.describe(
+                name, kind=info.kind, shape=info.shape, classes=info.classes, vocabulary=info.vocabulary
+            )
         except SettingError as misfit:
             table.add_row(name, f"does not fit: {misfit}", "", "", "", "")
             continue

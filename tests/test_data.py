@@ -133,8 +133,8 @@ def test_fingerprints_of_checksummed_packages() -> None:
 # ---- assemble
 
 
-def toy_info(kind: str = "sequence", shape: tuple[int, ...] = (2, 5)) -> Info:
-    return Info("toy", "Toy", kind, shape, classes=2, source="", licence="", citation="")
+def toy_info(kind: str = "sequence", shape: tuple[int, ...] = (2, 5), vocabulary: int = 0) -> Info:
+    return Info("toy", "Toy", kind, shape, classes=2, source="", licence="", citation="", vocabulary=vocabulary)
 
 
 def toy_split(size: int = 10, seed: int = 0) -> Split:
@@ -155,9 +155,14 @@ def test_copies_of_test_samples_leave_train_and_validation() -> None:
 def test_tokens_are_left_as_they_are() -> None:
     x = torch.arange(60).reshape(12, 5)
     parts = [Split(x[i : i + 4], torch.tensor([0, 1, 0, 1])) for i in (0, 4, 8)]
-    made = assemble(toy_info("tokens", (5,)), train=parts[0], validation=parts[1], test=parts[2])
+    made = assemble(toy_info("tokens", (5,), 60), train=parts[0], validation=parts[1], test=parts[2])
     assert torch.equal(made.train.x, x[:4])
     assert (made.mean.item(), made.std.item()) == (0.0, 1.0)
+    with pytest.raises(DataError, match=r"test: tokens must be 0\.\.58, got 40\.\.59"):
+        assemble(toy_info("tokens", (5,), 59), train=parts[0], validation=parts[1], test=parts[2])
+    for kind, shape, vocabulary in (("tokens", (5,), 0), ("sequence", (2, 5), 60)):
+        with pytest.raises(DataError, match="tokens have a vocabulary"):
+            toy_info(kind, shape, vocabulary)
 
 
 def test_assemble_refuses_what_does_not_fit() -> None:

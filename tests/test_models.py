@@ -6,10 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from eecore import models
 from eecore.errors import SettingError
 from eecore.models import heads
+from eecore.models.backbone import Backbone
 from eecore.models.placement import place
 
 # On 3 x 32 x 32 with 10 classes. parameters and backbone_macs: the network without early exits;
@@ -206,12 +208,42 @@ def test_pooled_head_leaves_short_axes_alone(shape, reduced):
 def test_linear_head_by_hand():
     x = torch.randn(5, 6, 8)
     head = heads.build("linear", "tokens", (6, 8), 3)
-    assert head.reduce(x) is x  # the LayerNorm has parameters: nothing may be stored before it
-    normal = (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
-    expected = normal.mean(1) @ head.linear.weight.T + head.linear.bias
-    torch.testing.assert_close(head(x), expected)
+    nn.init.normal_(head.norm.weight)  # scale and shift are learned: the head is what LayerNorm, mean, linear would be
+    nn.init.normal_(head.norm.bias)
+    torch.testing.assert_close(head(x), head.linear(head.norm(x).mean(1)))
+    assert head.reduce(x).shape == (5, 8)
     image = torch.randn(5, 6, 4, 2)
     assert heads.build("linear", "map", (6, 4, 2), 3).reduce(image).shape == (5, 6)
+
+
+def test_linear_head_takes_the_mean_of_the_tokens_that_are_there():
+    x, mask = torch.randn(2, 6, 8), torch.tensor([[1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]])
+    head = heads.build("linear", "tokens", (6, 8), 3)
+    torch.testing.assert_close(head((mask, x))[:1], head(x[:1, :2]))
+    torch.testing.assert_close(head((mask, x))[1:], head(x[1:]))
+    assert head((torch.zeros(2, 6), x)).isfinite().all()
+
+
+class Scales(nn.Module):
+    """A block that hands on two tensors, of which an exit reads the last."""
+
+    def forward(self, state):
+        fine, coarse = state if isinstance(state, tuple) else (state, state[..., ::2, ::2])
+        return fine + 1, 2 * coarse
+
+
+def test_a_state_may_be_several_tensors():
+    images = {"kind": "image", "shape": (3, 8, 8), "classes": 5}
+    parts = lambda name, kind, shape: Backbone(nn.Identity(), (Scales(), Scales()), "map")  # noqa: E731
+    made = models.construct.construct(parts, "scales", **images, exits="every", head="linear", seed=0)
+    x = torch.randn(4, 3, 8, 8)
+    states = made.model.block_outputs(x)
+    assert [tuple(part.shape) for part in states[1]] == [(4, 3, 8, 8), (4, 3, 4, 4)]
+    torch.testing.assert_close(states[1][1], 4 * x[..., ::2, ::2])
+    stays = torch.tensor([True, False, True, False])
+    left = models.rows(made.model.advance(x, 0), stays)
+    torch.testing.assert_close(made.model.heads[1](made.model.advance(left, 1)), made.model(x)[1][stays])
+    assert models.exit_macs(made.model, (3, 8, 8), "image") == [15, 30]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from eecore.analysis.untouched import untouched
 from eecore.errors import SettingError, choose
+from eecore.models.backbone import reading
 from eecore.models.multi_exit import MultiExit
 from eecore.shapes import Float
 
@@ -71,13 +72,13 @@ def activations(
     with untouched(model), torch.no_grad():
         for start in range(0, len(x), batch):
             outputs = model.block_outputs(x[start : start + batch].to(device))
-            rows = slice(start, start + len(outputs[0]))
+            rows = slice(start, start + len(reading(outputs[0])))
             scores = torch.stack([head(outputs[b]) for head, b in zip(model.heads, model.exits, strict=True)])
             if start == 0:  # one matrix per block, filled in place: no second copy of everything
                 logits = torch.empty(len(scores), len(x), scores.shape[2])
             logits[:, rows] = scores.cpu().float()
             for name, output in zip(block_names(model), outputs, strict=True):
-                matrix = _as_matrix(output, pooling, layout)
+                matrix = _as_matrix(reading(output), pooling, layout)
                 if start == 0:
                     blocks[name] = torch.empty(len(x), matrix.shape[1])
                 blocks[name][rows] = matrix.cpu()

@@ -66,6 +66,7 @@ class Info:
         kind: "image" (N, C, H, W), "sequence" (N, C, L) or "tokens" (N, S).
         shape: of one sample, without N.
         classes: how many.
+        vocabulary: how many different tokens there are, numbered from 0; 0 where the data are not tokens.
         source, licence, citation: where it comes from and on which terms.
         note: what a reader must know about the splits.
         augment: default augmentation.
@@ -84,12 +85,15 @@ class Info:
     citation: str
     note: str = ""
     augment: str = "none"
+    vocabulary: int = 0
 
     def __post_init__(self) -> None:
         choose("kind", self.kind, SAMPLE_AXES)
         choose("augment", self.augment, augmentations())
         if len(self.shape) != SAMPLE_AXES[self.kind]:
             raise DataError(f"{self.name}: kind {self.kind} has {SAMPLE_AXES[self.kind]} axes, got {self.shape}")
+        if (self.kind == "tokens") != (self.vocabulary > 0):
+            raise DataError(f"{self.name}: tokens have a vocabulary, other data have none, got {self.vocabulary}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +210,9 @@ def _check(info: Info, part: str, split: Split) -> None:
     if int(split.y.min()) < 0 or int(split.y.max()) >= info.classes:
         span = f"{int(split.y.min())}..{int(split.y.max())}"
         raise DataError(f"{where}: classes must be 0..{info.classes - 1}, got {span}")
+    if info.kind == "tokens" and (int(split.x.min()) < 0 or int(split.x.max()) >= info.vocabulary):
+        span = f"{int(split.x.min())}..{int(split.x.max())}"
+        raise DataError(f"{where}: tokens must be 0..{info.vocabulary - 1}, got {span}")
     if dtype == torch.float32 and not bool(torch.isfinite(split.x).all()):
         raise DataError(f"{where}: x holds values that are not finite")
 

@@ -13,7 +13,7 @@ from eecore.models import backbone, construct, cost, heads, mlp, multi_exit, pla
 from eecore.models.backbone import Backbone
 from eecore.models.construct import Maker
 from eecore.models.cost import backbone_macs, exit_macs, head_macs
-from eecore.models.multi_exit import MultiExit
+from eecore.models.multi_exit import MultiExit, rows
 
 __all__ = [
     "Backbone",
@@ -25,6 +25,7 @@ __all__ = [
     "head_macs",
     "names",
     "register",
+    "rows",
     "source_modules",
 ]
 
@@ -36,7 +37,8 @@ def register(name: str, make: Maker) -> None:
 
     Args:
         name: under which `build` finds it.
-        make: function (name, kind, shape) -> Backbone; it draws its weights from torch's global generator.
+        make: function (name, kind, shape) -> Backbone; it draws its weights from torch's global generator. For tokens
+            `shape` is (S, V): the length and the number of different tokens.
     Raises:
         SettingError: the name is taken.
     """
@@ -59,6 +61,7 @@ def build(
     exits: str | Sequence[int] = "every",
     head: str = "auto",
     seed: int = 0,
+    vocabulary: int = 0,
 ) -> MultiExit:
     """Make a model with exits. The same seed gives the same weights; torch's generators stay untouched.
 
@@ -70,6 +73,7 @@ def build(
         exits: "every", "every:2", "macs:4" or block indices, see `placement.place`.
         head: of the exits before the last: "auto", "linear" or "pooled".
         seed: from 0 up. Backbone and last head depend on it alone, not on `exits` and `head`.
+        vocabulary: how many different tokens there are, where the data are tokens; 0 for other data.
     Returns:
         The model on the CPU, in training mode.
     Raises:
@@ -80,7 +84,17 @@ def build(
         (1, 3, 5)
     """
     make = _MAKERS[choose("model", name, _MAKERS)]
-    made = construct.construct(make, name, kind=kind, shape=shape, classes=classes, exits=exits, head=head, seed=seed)
+    made = construct.construct(
+        make,
+        name,
+        kind=kind,
+        shape=shape,
+        classes=classes,
+        exits=exits,
+        head=head,
+        seed=seed,
+        vocabulary=vocabulary,
+    )
     return made.model
 
 
@@ -92,11 +106,12 @@ def describe(
     classes: int,
     exits: str | Sequence[int] = "every",
     head: str = "auto",
+    vocabulary: int = 0,
 ) -> dict[str, object]:
     """Size and cost of a model, without making its weights.
 
     Args:
-        name, kind, shape, classes, exits, head: as for `build`.
+        name, kind, shape, classes, exits, head, vocabulary: as for `build`.
     Returns:
         parameters; macs (per sample to each exit, heads on the way included); backbone_macs (no early
         heads); exits (block indices); blocks (their number); head (that of the exits before the last).
@@ -108,9 +123,18 @@ def describe(
     """
     make = _MAKERS[choose("model", name, _MAKERS)]
     made = construct.construct(
-        make, name, kind=kind, shape=shape, classes=classes, exits=exits, head=head, seed=0, device="meta"
+        make,
+        name,
+        kind=kind,
+        shape=shape,
+        classes=classes,
+        exits=exits,
+        head=head,
+        seed=0,
+        vocabulary=vocabulary,
+        device="meta",
     )
-    model, of_heads = made.model, cost.of_heads(made.model, made.shapes)
+    model, of_heads = made.model, cost.of_heads(made.model, made.states)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "macs": cost.with_heads(made.reached, of_heads, model.exits),

@@ -1,6 +1,9 @@
 """What a family of models hands over: a stem, a chain of blocks, and the layout of their outputs.
 
-B batch, C channels, H and W image sides, L length, S sequence of tokens, D features.
+B batch, C channels, H and W image sides, L length, S sequence of tokens, V words of a vocabulary, D features.
+
+What a block hands to the next one is a state: a tensor, or several where the next block needs more than an exit reads
+(the scales of MSDNet, the mask of a text). Exits and analyses read its last tensor.
 """
 
 from collections.abc import Sequence
@@ -8,11 +11,12 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from eecore.errors import SettingError, choose
 
 Layout = Literal["map", "tokens", "vector"]
+State = Tensor | tuple[Tensor, ...]
 
 # kind of data -> letters of one sample's shape
 KINDS = {"image": "(C, H, W)", "sequence": "(C, L)", "tokens": "(S,)"}
@@ -25,12 +29,19 @@ class Backbone:
     Args:
         stem: maps a batch of data to the input of block 0.
         blocks: applied one after the other; an exit may follow each of them.
-        layout: of every block's output: "map" (B, C, L) or (B, C, H, W), "tokens" (B, S, D), "vector" (B, D).
+        layout: of the tensor that an exit reads behind every block: "map" (B, C, L) or (B, C, H, W), "tokens"
+            (B, S, D), "vector" (B, D). With "tokens" a state of two tensors is (mask, tokens): the mask, (B, S) of
+            ones and zeros, says which tokens are there.
     """
 
     stem: nn.Module
     blocks: tuple[nn.Module, ...]
     layout: Layout
+
+
+def reading(state: State) -> Tensor:
+    """The tensor of a state that exits and analyses read: the last one."""
+    return state if isinstance(state, Tensor) else state[-1]
 
 
 def is_count(value: object, smallest: int = 1) -> bool:
@@ -65,3 +76,24 @@ def needs_grid(name: str, kind: str) -> None:
     """
     if kind not in ("image", "sequence"):
         raise SettingError(f"{name} needs an image or a sequence, {kind} came")
+
+
+def needs_tokens(name: str, kind: str, shape: Sequence[int]) -> tuple[int, int]:
+    """Length S and vocabulary V of the data of a model that reads tokens.
+
+    Args:
+        name: of the model, for the error.
+        kind: of the data.
+        shape: what a family function gets, (S, V).
+    Raises:
+        SettingError: the kind is not "tokens", or there are fewer than two different tokens.
+    Example:
+        >>> needs_tokens("text_nano", "tokens", (24, 300))
+        (24, 300)
+    """
+    if kind != "tokens":
+        raise SettingError(f"{name} needs tokens, {kind} came")
+    length, vocabulary = shape
+    if vocabulary < 2:
+        raise SettingError(f"vocabulary: {name} needs 2 different tokens or more, {vocabulary} came")
+    return length, vocabulary

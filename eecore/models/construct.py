@@ -12,7 +12,7 @@ import torch
 
 from eecore.errors import SettingError
 from eecore.models import cost, heads
-from eecore.models.backbone import Backbone, check_data, is_count
+from eecore.models.backbone import Backbone, State, check_data, is_count, reading
 from eecore.models.multi_exit import MultiExit
 from eecore.models.placement import place
 
@@ -27,13 +27,13 @@ class Construction:
         model: with its exits and heads.
         head: name of the head at the exits before the last.
         reached: MACs per sample up to and including each block, heads apart.
-        shapes: of one sample's output of the stem and of each block.
+        states: outputs of the stem and of each block for one sample, without values.
     """
 
     model: MultiExit
     head: str
     reached: list[int]
-    shapes: list[tuple[int, ...]]
+    states: list[State]
 
 
 def construct(
@@ -46,6 +46,7 @@ def construct(
     exits: str | Sequence[int],
     head: str,
     seed: int,
+    vocabulary: int = 0,
     device: str = "cpu",
 ) -> Construction:
     """Make the backbone, place the exits, and give each a head.
@@ -57,35 +58,36 @@ def construct(
     Args:
         make: family function, (name, kind, shape) -> Backbone.
         device: "cpu", or "meta" for shapes without values.
-        name, kind, shape, classes, exits, head, seed: see `eecore.models.build`.
+        name, kind, shape, classes, exits, head, seed, vocabulary: see `eecore.models.build`.
     Returns:
         The model, with its cost up to each block.
     Raises:
         SettingError: an argument is wrong, or data, backbone and head do not fit each other.
     """
     sides = check_data(kind, shape)
+    if not is_count(vocabulary, smallest=0) or (vocabulary and kind != "tokens"):
+        raise SettingError(f"vocabulary: {vocabulary!r} came, a whole number from 0 up is needed, 0 for {kind} data")
     if not is_count(classes):
         raise SettingError(f"classes: {classes!r} came, a whole number from 1 up is needed")
     if not is_count(seed, smallest=0):
         raise SettingError(f"seed: {seed!r} came, a whole number from 0 up is needed")
     with torch.device(device), _seeded(seed, "backbone"):
-        backbone = make(name, kind, sides)
+        backbone = make(name, kind, (*sides, int(vocabulary)) if kind == "tokens" else sides)
     kind_of_head = heads.resolve(head, backbone.layout)
-    macs, shapes = cost.trace([backbone.stem, *backbone.blocks], sides, kind)
+    macs, states = cost.trace([backbone.stem, *backbone.blocks], sides, kind)
     reached = cost.to_block(macs)
     places = place(exits, reached)
     made = []
     for block in places:
         last = block == places[-1]
+        features = tuple(reading(states[1 + block]).shape[1:])
         with torch.device(device), _seeded(seed, f"head {block}"):
-            made.append(
-                heads.build("linear" if last else kind_of_head, backbone.layout, shapes[1 + block], int(classes))
-            )
+            made.append(heads.build("linear" if last else kind_of_head, backbone.layout, features, int(classes)))
     if head != "auto":  # an impossible head is refused even where only the last exit is asked for
         with torch.device("meta"):
-            heads.build(head, backbone.layout, shapes[-1], int(classes))
+            heads.build(head, backbone.layout, tuple(reading(states[-1]).shape[1:]), int(classes))
     model = MultiExit(backbone.stem, backbone.blocks, made, places)
-    return Construction(model, kind_of_head, reached, shapes)
+    return Construction(model, kind_of_head, reached, states)
 
 
 @contextmanager

@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from itertools import accumulate
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from eecore.models.backbone import check_data
+from eecore.models.backbone import State, check_data
 from eecore.models.multi_exit import MultiExit
 
 
-def trace(parts: Sequence[nn.Module], shape: Sequence[int], kind: str) -> tuple[list[int], list[tuple[int, ...]]]:
+def trace(parts: Sequence[nn.Module], shape: Sequence[int], kind: str) -> tuple[list[int], list[State]]:
     """Run modules one after the other on a sample that has a shape but no values.
 
     Args:
@@ -29,19 +29,20 @@ def trace(parts: Sequence[nn.Module], shape: Sequence[int], kind: str) -> tuple[
         shape: of one sample of data.
         kind: of the data, see `check_data`.
     Returns:
-        MACs of each part, and the shape of its output for one sample.
+        MACs of each part, and its output for that sample: a state without values.
     Example:
-        >>> trace([nn.Flatten(), nn.Linear(40, 7)], (1, 40), "sequence")
-        ([0, 280], [(40,), (7,)])
+        >>> macs, states = trace([nn.Flatten(), nn.Linear(40, 7)], (1, 40), "sequence")
+        >>> macs, [tuple(state.shape) for state in states]
+        ([0, 280], [(1, 40), (1, 7)])
     """
     dtype = torch.int64 if kind == "tokens" else torch.float32
-    state = torch.empty((1, *check_data(kind, shape)), dtype=dtype, device="meta")
-    macs, shapes = [], []
+    state: State = torch.empty((1, *check_data(kind, shape)), dtype=dtype, device="meta")
+    macs, states = [], []
     for part in parts:
         part_macs, state = _count(part, state)
         macs.append(part_macs)
-        shapes.append(tuple(state.shape[1:]))
-    return macs, shapes
+        states.append(state)
+    return macs, states
 
 
 def exit_macs(model: MultiExit, shape: Sequence[int], kind: str) -> list[int]:
@@ -74,10 +75,9 @@ def to_block(macs: Iterable[int]) -> list[int]:
     return list(accumulate(macs))[1:]
 
 
-def of_heads(model: MultiExit, shapes: Sequence[tuple[int, ...]]) -> list[int]:
-    """MACs of each of the K heads, where `trace` gave these output shapes for the stem and each block."""
-    inputs = [torch.empty((1, *shapes[1 + block]), device="meta") for block in model.exits]
-    return [_count(head, x)[0] for head, x in zip(model.heads, inputs, strict=True)]
+def of_heads(model: MultiExit, states: Sequence[State]) -> list[int]:
+    """MACs of each of the K heads, where `trace` gave these states for the stem and each block."""
+    return [_count(head, states[1 + block])[0] for head, block in zip(model.heads, model.exits, strict=True)]
 
 
 def with_heads(reached: Sequence[int], heads: Sequence[int], exits: Sequence[int]) -> list[int]:
@@ -92,12 +92,12 @@ def with_heads(reached: Sequence[int], heads: Sequence[int], exits: Sequence[int
 
 def _costs(model: MultiExit, shape: Sequence[int], kind: str) -> tuple[list[int], list[int]]:
     """MACs up to each block (heads apart), and of each head."""
-    macs, shapes = trace(model.backbone_modules(), shape, kind)
-    return to_block(macs), of_heads(model, shapes)
+    macs, states = trace(model.backbone_modules(), shape, kind)
+    return to_block(macs), of_heads(model, states)
 
 
-def _count(part: nn.Module, x: Tensor) -> tuple[int, Tensor]:
-    """MACs of one module for the meta tensor `x`, and its output; the module is not changed."""
+def _count(part: nn.Module, x: State) -> tuple[int, State]:
+    """MACs of one module for the meta state `x`, and its output; the module is not changed."""
     tensors = [*part.named_parameters(), *part.named_buffers()]
     shapes_only = {
         name: torch.empty(t.shape, dtype=torch.float32 if t.is_floating_point() else t.dtype, device="meta")

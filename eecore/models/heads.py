@@ -1,7 +1,7 @@
 """Heads: small classifiers that turn a block's output into logits.
 
 B batch, C classes, D features, S sequence of tokens, H and W sides of a feature map, s pooled side.
-Each head is `classify(reduce(x))`. `reduce` has no parameters, so that its result can be stored once
+Each head is `classify(reduce(state))`. `reduce` has no parameters, so that its result can be stored once
 where the backbone is frozen; all that a head learns is in `classify`.
 """
 
@@ -12,15 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eecore.errors import SettingError, choose
-from eecore.models.backbone import Layout
+from eecore.models.backbone import Layout, State, reading
 from eecore.shapes import Float
 
 
 class LinearHead(nn.Module):
     """Mean over positions, then one linear map.
 
-    Tokens pass through a LayerNorm first, as at the end of a pre-norm transformer; it has parameters,
-    so `reduce` leaves tokens as they are.
+    Tokens pass through a LayerNorm first, as at the end of a pre-norm transformer. Its scale and shift are the same
+    for every token, so they are applied to the mean instead, which gives the same and lets `reduce` take the mean.
+    Where the state has a mask, the mean is over the tokens that are there.
 
     Args:
         layout: of the features, see `Backbone`.
@@ -35,18 +36,28 @@ class LinearHead(nn.Module):
         self.norm = nn.LayerNorm(width) if layout == "tokens" else nn.Identity()
         self.linear = nn.Linear(width, classes)
 
-    def reduce(self, x: Tensor) -> Tensor:
-        """Global average of a feature map, (B, D); tokens and vectors unchanged."""
-        return x.flatten(2).mean(2) if self.layout == "map" else x
+    def reduce(self, state: State) -> Float[Tensor, "B D"]:
+        """Global average of a feature map or of normalised tokens; vectors unchanged."""
+        x = reading(state)
+        if self.layout == "map":
+            return x.flatten(2).mean(2)
+        if not isinstance(self.norm, nn.LayerNorm):
+            return x
+        tokens = F.layer_norm(x, self.norm.normalized_shape, eps=self.norm.eps)  # (B, S, D)
+        if isinstance(state, Tensor):
+            return tokens.mean(1)
+        there = state[0].unsqueeze(2).to(tokens.dtype)  # (B, S, 1)
+        return (tokens * there).sum(1) / there.sum(1).clamp(min=1)
 
-    def classify(self, r: Tensor) -> Float[Tensor, "B C"]:
+    def classify(self, r: Float[Tensor, "B D"]) -> Float[Tensor, "B C"]:
         """Logits from what `reduce` returned."""
-        r = self.norm(r)
-        return self.linear(r.mean(1) if self.layout == "tokens" else r)
+        if isinstance(self.norm, nn.LayerNorm):
+            r = r * self.norm.weight + self.norm.bias
+        return self.linear(r)
 
-    def forward(self, x: Tensor) -> Float[Tensor, "B C"]:
+    def forward(self, state: State) -> Float[Tensor, "B C"]:
         """Logits of a block's output."""
-        return self.classify(self.reduce(x))
+        return self.classify(self.reduce(state))
 
 
 class PooledHead(nn.Module):
@@ -77,8 +88,9 @@ class PooledHead(nn.Module):
             self.alpha = nn.Parameter(torch.zeros(()))
         self.linear = nn.Linear(shape[0] * math.prod(self.pooled), classes)
 
-    def reduce(self, x: Tensor) -> Tensor:
+    def reduce(self, state: State) -> Tensor:
         """Max and average pooled map, stacked: (B, 2, D, s, s); the map itself where it is not larger."""
+        x = reading(state)
         if not self.pools:
             return x
         lengths, sides = x.shape[2:], self.pooled
@@ -98,9 +110,9 @@ class PooledHead(nn.Module):
             r = torch.lerp(r[:, 1], r[:, 0], torch.sigmoid(self.alpha))  # (1 - w) average + w max
         return self.linear(r.flatten(1))
 
-    def forward(self, x: Tensor) -> Float[Tensor, "B C"]:
+    def forward(self, state: State) -> Float[Tensor, "B C"]:
         """Logits of a block's output."""
-        return self.classify(self.reduce(x))
+        return self.classify(self.reduce(state))
 
 
 HEADS: dict[str, type[LinearHead] | type[PooledHead]] = {"linear": LinearHead, "pooled": PooledHead}

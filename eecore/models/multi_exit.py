@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from eecore.errors import SettingError
+from eecore.models.backbone import State
 from eecore.shapes import Float
+
+
+def rows(state: State, which: Tensor) -> State:
+    """The samples `which` (indices, or a mask over the batch) of a state."""
+    return state[which] if isinstance(state, Tensor) else tuple(part[which] for part in state)
 
 
 class MultiExit(nn.Module):
@@ -43,11 +49,11 @@ class MultiExit(nn.Module):
         """Number of exits K, the last one included."""
         return len(self.exits)
 
-    def advance(self, state: Tensor, k: int) -> Tensor:
+    def advance(self, state: State, k: int) -> State:
         """Go on from exit k-1 to exit k, without any head: the step of real early exiting.
 
         Args:
-            state: what `advance(., k - 1)` returned (or rows of it); for k = 0 a batch of data.
+            state: what `advance(., k - 1)` returned (or rows of it, see `rows`); for k = 0 a batch of data.
             k: exit to reach, in 0..K-1.
         Returns:
             The input of head k.
@@ -58,7 +64,7 @@ class MultiExit(nn.Module):
 
                 state = model.advance(x, 0)
                 stays = confidence(model.heads[0](state)) <= threshold
-                state = model.advance(state[stays], 1)
+                state = model.advance(rows(state, stays), 1)
         """
         self._check_exit(k)
         if k == 0:
@@ -68,21 +74,22 @@ class MultiExit(nn.Module):
             state = block(state)
         return state
 
-    def head_inputs(self, x: Tensor) -> list[Tensor]:
+    def head_inputs(self, x: Tensor) -> list[State]:
         """Inputs of the K heads, with no head evaluated."""
-        states = []
+        states: list[State] = []
+        state: State = x
         for k in range(self.n_exits):
-            x = self.advance(x, k)
-            states.append(x)
+            state = self.advance(state, k)
+            states.append(state)
         return states
 
-    def block_outputs(self, x: Tensor) -> list[Tensor]:
+    def block_outputs(self, x: Tensor) -> list[State]:
         """Outputs of all blocks, with no head evaluated."""
-        outputs = []
-        x = self.stem(x)
+        outputs: list[State] = []
+        state = self.stem(x)
         for block in self.blocks:
-            x = block(x)
-            outputs.append(x)
+            state = block(state)
+            outputs.append(state)
         return outputs
 
     def forward(self, x: Tensor) -> Float[Tensor, "K B C"]:
@@ -96,9 +103,10 @@ class MultiExit(nn.Module):
             SettingError: there is no exit k.
         """
         self._check_exit(k)
+        state: State = x
         for earlier in range(k + 1):
-            x = self.advance(x, earlier)
-        return self.heads[k](x)
+            state = self.advance(state, earlier)
+        return self.heads[k](state)
 
     def backbone_modules(self) -> list[nn.Module]:
         """Stem and blocks: what a phase that freezes the backbone puts into eval mode."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from eecore.data import Dataset, augment
 from eecore.errors import SettingError
 from eecore.models import MultiExit
+from eecore.models.backbone import State
 from eecore.shapes import Float, Int
 from eecore.training.regimes import Phase
 from eecore.training.settings import Recipe
@@ -96,7 +97,8 @@ class Moving:
     @torch.no_grad()
     def _reduced(self, x: Tensor) -> list[Tensor]:
         """What the heads in training see of the frozen backbone, which goes no further than the last of them."""
-        state, out = x, []
+        state: State = x
+        out = []
         for k in self.exits:
             state, head = self.model.advance(state, k), cast(Any, self.model.heads[k])
             out.append(head.reduce(state))

@@ -28,6 +28,7 @@ def initial_model(run: Run) -> models.MultiExit:
         exits=run.exits,
         head=run.head,
         seed=run.seed,
+        vocabulary=info.vocabulary,
     )
 
 

@@ -102,7 +102,15 @@ def default_recipe(model: str, dataset: str) -> Recipe:
 def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str) -> None:
     """Stop where data, backbone, exits and head do not fit each other."""
     info = data.info(dataset)
-    models.describe(model, kind=info.kind, shape=info.shape, classes=info.classes, exits=exits, head=head)
+    models.describe(
+        model,
+        kind=info.kind,
+        shape=info.shape,
+        classes=info.classes,
+        exits=exits,
+        head=head,
+        vocabulary=info.vocabulary,
+    )
 
 
 class Run(_Settings):
