@@ -103,6 +103,25 @@ def basins_in_words(table: pd.DataFrame, where: str) -> str:
     return "\n".join(lines)
 
 
+def change_of_way(barriers: pd.DataFrame, value: str, way: str = "aligned", to: str = "straight") -> pd.DataFrame:
+    """By how much one way between two networks changes the barrier of another way between the same two.
+
+    Args:
+        barriers: one row per pair of networks and way, see `connectivity_measures.barriers` and `named`.
+        value: "error" (fraction) or "loss" (nats).
+        way, to: values of the column way.
+    Returns:
+        Columns dataset, model, pair, seed_a, seed_b, change (`way` minus `to`).
+    Raises:
+        SettingError: one of the ways is not there.
+    """
+    keys = ["dataset", "model", "pair", "regime_a", "regime_b", "seed_a", "seed_b"]
+    wide = barriers.pivot(index=keys, columns="way", values=value)
+    if not {way, to} <= set(wide):
+        raise SettingError(f"way: expected {way!r} and {to!r}, got {', '.join(map(str, wide.columns))}")
+    return (wide[way] - wide[to]).rename("change").reset_index().drop(columns=["regime_a", "regime_b"])
+
+
 def claim_in_words(table: pd.DataFrame) -> str:
     """Whether "disjoint and mixed share a basin, joint lies in another" holds, for each data set and model.
 

@@ -80,6 +80,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "samples": integer(20, 1_000_000),
     "rtol": _fraction,
     "noise": _fraction,
+    "limit": _fraction,
     "steps": _odd,
     "points": integer(3, 1001),
 }

@@ -12,6 +12,7 @@ from eecore.plotting import regime_style
 from eecore.training import Result
 
 RUN_COLUMNS = ["dataset", "model", "regime", "seed"]
+COMPARED = (("joint", "disjoint"), ("mixed", "disjoint"), ("mixed", "joint"), ("mixed", "joint_long"))
 
 
 def per_exit(results: Iterable[Result], split: str = "test") -> pd.DataFrame:
@@ -123,6 +124,22 @@ def _cell(values: pd.Series, digits: int) -> str:
     if np.isnan(estimate.low):
         return f"{estimate.mean:.{digits}f}"
     return f"{estimate.mean:.{digits}f} ± {(estimate.high - estimate.low) / 2:.{digits}f}"
+
+
+def comparisons(regimes: Sequence[str]) -> list[tuple[str, str]]:
+    """Which regimes a page compares: the book's own comparisons, and every other regime with mixed and with joint.
+
+    Args:
+        regimes: names, those of the page.
+    Returns:
+        Pairs (a, b) for `differences`; only of regimes that are there.
+    Example:
+        >>> comparisons(["disjoint", "joint", "full"])
+        [('joint', 'disjoint'), ('full', 'joint')]
+    """
+    known = {name for pair in COMPARED for name in pair}
+    own = [(name, other) for name in regimes if name not in known for other in ("mixed", "joint")]
+    return [pair for pair in (*COMPARED, *own) if set(pair) <= set(regimes)]
 
 
 def differences(frame: pd.DataFrame, value: str, pairs: Sequence[tuple[str, str]], by: Sequence[str]) -> pd.DataFrame:
