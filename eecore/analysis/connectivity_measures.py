@@ -26,6 +26,7 @@ AS_STORED = "without re-estimation"
 WAYS = (STRAIGHT, ALIGNED, AS_STORED, BEZIER)
 BEND_SAMPLES = 1000  # training samples of a curve
 PAIR = ["dataset", "model", "regime_a", "regime_b", "seed_a", "seed_b"]
+PATH = [*PAIR, "way"]
 
 
 def paths(
@@ -88,7 +89,7 @@ def _as_stored(model_a: MultiExit, model_b: MultiExit, test: Split, points: int)
     return pd.concat(frames, ignore_index=True)
 
 
-def barriers(frame: pd.DataFrame, by: Sequence[str] = (*PAIR, "way")) -> pd.DataFrame:
+def barriers(frame: pd.DataFrame, by: Sequence[str] = PATH) -> pd.DataFrame:
     """`connectivity.barrier` of every path in a frame, per exit and for their mean.
 
     Args:

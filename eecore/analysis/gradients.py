@@ -4,8 +4,8 @@ The word has no published equation that we know of; the definitions here are our
 
     g_kl = a_k grad_{theta_l} loss_k      what exit k, with weight a_k, asks of block l
     g_l = sum_k g_kl                      what the optimiser is handed
-    share = |g_kl| / sum_j |g_jl|         in [0, 1], sums to 1 over the exits; says nothing of directions
-    signed share = <g_kl, g_l> / |g_l|^2  sums to 1 over the exits; negative where g_l opposes the exit
+    `share = |g_kl| / sum_j |g_jl|`         in [0, 1], sums to 1 over the exits; says nothing of directions
+    `signed share = <g_kl, g_l> / |g_l|^2`  sums to 1 over the exits; negative where g_l opposes the exit
 
 Only the backbone counts, as every head belongs to one exit. An exit has a gradient in the blocks up to its own, so
 that deep blocks are reached by few exits: compare a share with one over the number of exits that reach the block.
@@ -132,7 +132,7 @@ def dominance(
     Args: as in `exit_gradients`.
     Returns:
         One row per block and exit that reaches it: block (0 is the stem, left out where it has no parameters),
-        exit (1..K), norm |g_kl|, share, signed_share (NaN where all gradients vanish or cancel), total_norm |g_l|,
+        exit (1..K), norm `|g_kl|`, share, signed_share (NaN where all gradients vanish or cancel), total_norm `|g_l|`,
         parameters (of the block).
     Raises:
         SettingError: as in `exit_gradients`.

@@ -24,7 +24,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 class Eigenvalue(NamedTuple):
-    """An eigenvalue, the products it took, and how good it is: |H v - value v| / |value| with |v| = 1."""
+    """An eigenvalue, the products it took, and how good it is: `|H v - value v| / |value|` with `|v| = 1`."""
 
     value: float
     iterations: int

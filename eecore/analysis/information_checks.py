@@ -155,7 +155,7 @@ def usable_ranges(summary: pd.DataFrame, tolerance: float = 0.1) -> pd.DataFrame
     Args:
         summary: from `bias_and_spread`.
         tolerance: nats, and share of the truth: an error of tolerance x (1 + truth) is accepted; above 0. The error
-            is |bias| + sd.
+            is the size of the bias + sd.
     Returns:
         One row for each quantity, estimator, n, d: these, kind, up_to (nats; 0 where already the smallest truth is
         missed), tested (the largest truth), bias_low and bias_high (smallest and largest bias), spread (largest sd),

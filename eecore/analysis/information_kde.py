@@ -56,7 +56,7 @@ def kde_information(
 ) -> Bounds:
     """Bounds of I(X; Z + noise), or of I(Y; Z + noise), with noise from N(0, s^2) on every feature.
 
-    H(Z) - H(Z|X) = -mean_i log mean_j exp(-D_ij), where D = |z_i - z_j|^2 / 2s^2 (Kullback-Leibler) gives
+    H(Z) - H(Z|X) = -mean_i log mean_j exp(-D_ij), where `D = |z_i - z_j|^2 / 2s^2` (Kullback-Leibler) gives
     the upper and / 8s^2 (Bhattacharyya) the lower bound. Both tend to log N for small s (all samples are
     told apart) and to 0 for large s. I(Y;Z) takes H(Z) from one side and H(Z|Y) from the other and is cut
     to [0, H(Y)].

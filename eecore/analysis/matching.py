@@ -18,7 +18,7 @@ def match_weights(model: MultiExit, state_a: State, state_b: State, sweeps: int 
     """Order of B's units in which its parameters are nearest to A's.
 
     One group after the other is solved exactly (linear assignment) with the others fixed, in the order of the network,
-    until a whole sweep changes nothing. A local optimum: |A - P(B)| never grows, but need not be the smallest.
+    until a whole sweep changes nothing. A local optimum: `|A - P(B)|` never grows, but need not be the smallest.
     Parameters count, buffers do not.
 
     Args:

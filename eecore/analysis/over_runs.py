@@ -1,6 +1,6 @@
 """Measure many trained networks and put the answers into one long frame, each answer computed once.
 
-A measure is a function (model, dataset, **settings) -> frame; a comparison takes two models. An answer is stored
+A measure is a function `(model, dataset, **settings) -> frame`; a comparison takes two models. An answer is stored
 beside the weights it belongs to, under the hash of the measure's name, its settings and the source of eecore.analysis,
 so that pages share answers and a page with another setting computes only what is new.
 """
@@ -46,7 +46,7 @@ def over_runs(
 
     Args:
         results: the runs.
-        measure: called as measure(model, dataset, **settings); a function of a module, so that it has a name.
+        measure: called as `measure(model, dataset, **settings)`; a function of a module, so that it has a name.
         when: "end" of the run; "phases", before training and after each phase; "training", the epochs 1, 2, 4, ... of
             each phase too.
         untrained: with the networks before training as one more regime, "untrained", once per data set, model and seed.
@@ -77,7 +77,7 @@ def over_pairs(pairs: Iterable[Pair], compare: Measure, progress: bool = True, *
 
     Args:
         pairs: such as `regime_pairs` and `seed_pairs` give; both runs of a pair have one data set and one model.
-        compare: called as compare(model_a, model_b, dataset, **settings).
+        compare: called as `compare(model_a, model_b, dataset, **settings)`.
         progress, settings: as in `over_runs`.
     Returns:
         The comparison's rows with dataset, model, regime_a, regime_b, seed_a, seed_b in front.
