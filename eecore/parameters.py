@@ -28,12 +28,12 @@ def _names(known: Callable[[], list[str]], example: str) -> Callable[[str, objec
 
 def _datasets(name: str, value: object) -> list[str]:
     for item in (found := _listed(name, value, '["mnist1d"]')):
-        data.known(name, item)
+        _dataset(name, item)
     return found  # as it was written, so that the command that makes the page again is as it was
 
 
 def _dataset(name: str, value: object) -> str:
-    data.known(name, value)
+    data.info(data.known(name, value))  # own data are looked through here, before anything is trained
     return str(value)
 
 

@@ -7,6 +7,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -135,8 +136,8 @@ def unpack(archive: Path, to: Path, folder: str) -> Path:
         inside = Path(temporary) / "new"
         try:
             _extract(archive, inside, folder)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as problem:
-            raise DataError(f"{archive} cannot be unpacked: {problem}") from problem
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as problem:
+            raise DataError(f"{archive} cannot be unpacked: {' '.join(str(problem).split())}") from problem
         fresh = inside / folder
         if not fresh.is_dir():
             raise DataError(f"{archive} holds no folder {folder}")
