@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from eecore import data, models
+from eecore import cli_data, data, models
+from eecore.cli_data import console
+from eecore.data.own import with_size
 from eecore.errors import EecoreError, SettingError
 from eecore.training import Result, Run, Store, grid, sweep, train
 from eecore.training.sweep import shared_phases
@@ -25,14 +26,12 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(no_args_is_help=True, help="What is in the store of trained runs.")
 app.add_typer(runs_app, name="runs", epilog="Example: python -m eecore runs list")
+app.add_typer(cli_data.app, name="data", epilog="Example: python -m eecore data fetch cifar100")
 
-
-def _console() -> Console:
-    """As wide as the terminal; wide enough for every table where the output goes to a file or a pipe."""
-    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 250)
-
-
-Dataset = Annotated[str, typer.Option(help="Name of a data set; `eecore data` lists them.")]
+Dataset = Annotated[
+    str, typer.Option(help="Name of a data set (`eecore data` lists them), or images:DIR and the like.")
+]
+ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which own images are resized; 32 if not given.")]
 Model = Annotated[str, typer.Option(help="Name of a model; `eecore models` lists them.")]
 Folder = Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")]
 
@@ -42,7 +41,7 @@ def accuracy_line(result: Result) -> str:
     frame = result.frame().query("split == 'test'")
     cells = " ".join(f"{100 * a:.1f}" for a in frame.accuracy)
     run = result.run
-    return f"{run.dataset} {run.model} {run.regime} seed {run.seed}: test accuracy per exit (%) {cells}"
+    return f"{data.info(run.dataset).name} {run.model} {run.regime} seed {run.seed}: test accuracy per exit (%) {cells}"
 
 
 @app.command("train", epilog="Example: python -m eecore train --dataset digits --model mlp_nano --regime joint")
@@ -57,15 +56,17 @@ def train_command(
     threads: Annotated[int, typer.Option(help="Threads of torch; part of a run's identity.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
     recipe: Annotated[list[str] | None, typer.Option(help="A setting of the recipe, such as lr=0.001.")] = None,
+    image_size: ImageSize = None,
     store: Folder = None,
 ) -> None:
     """Train one network in one regime; what is stored already is not trained again."""
     settings: dict[str, Any] = {"exits": _exits(exits), "head": head, "threads": threads, "device": device}
+    dataset = with_size(dataset, image_size)
     run = Run(dataset=dataset, model=model, regime=regime, epochs=epochs, seed=seed, **settings)
     if recipe:
         assert run.recipe is not None
         run = run.replace(recipe=type(run.recipe)(**{**run.recipe.model_dump(), **_assignments(recipe)}))
-    _console().print(accuracy_line(train(run, Store(store))), highlight=False)
+    console().print(accuracy_line(train(run, Store(store))), highlight=False)
 
 
 def _exits(text: str) -> str | tuple[int, ...]:
@@ -98,28 +99,19 @@ def sweep_command(
     seeds: Annotated[str, typer.Option(help="Integers, with commas.")] = "0",
     epochs: Annotated[int, typer.Option(help="Epochs of each phase.")] = 10,
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    image_size: ImageSize = None,
     store: Folder = None,
 ) -> None:
     """Train every combination; a prefix that several regimes share is trained once."""
     if not all(word.isdigit() for word in _words(seeds)):
         raise SettingError(f"seeds: expected integers with commas, such as 0,1,2, got {seeds!r}")
     chosen = [int(word) for word in _words(seeds)]
-    runs = grid(_words(datasets), _words(models_), _words(regimes), chosen, epochs=epochs)
+    sized = [with_size(name, image_size) for name in _words(datasets)]
+    runs = grid(sized, _words(models_), _words(regimes), chosen, epochs=epochs)
     for result in sweep(runs, Store(store), workers):
-        _console().print(accuracy_line(result), highlight=False)
+        console().print(accuracy_line(result), highlight=False)
     phases, distinct = shared_phases(runs)
-    _console().print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")
-
-
-@app.command("data", epilog="Example: python -m eecore data")
-def data_command() -> None:
-    """List the data sets: kind, shape, classes, source, licence."""
-    table = Table("name", "kind", "shape", "classes", "licence", "source")
-    for name in data.names():
-        info = data.info(name)
-        shape = " x ".join(map(str, info.shape))
-        table.add_row(name, info.kind, shape, str(info.classes), info.licence, info.source)
-    _console().print(table)
+    console().print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")
 
 
 @app.command("models", epilog="Example: python -m eecore models --dataset fashion_mnist")
@@ -137,7 +129,7 @@ def models_command(dataset: Dataset = "mnist1d") -> None:
             continue
         counts = (about["parameters"], about["backbone_macs"], len(about["exits"]), about["macs"][0])
         table.add_row(name, *(f"{count:,}" for count in counts), about["head"])
-    _console().print(table)
+    console().print(table)
 
 
 @runs_app.command("list", epilog="Example: python -m eecore runs list")
@@ -155,7 +147,7 @@ def runs_list(store: Folder = None) -> None:
         seconds = f"{sum(p['seconds'] for p in phases):.1f}"
         size = f"{here.bytes(key) / 1000:.0f}"
         table.add_row(key, about["dataset"], about["model"], str(about["seed"]), chain, seconds, size)
-    _console().print(table)
+    console().print(table)
 
 
 @runs_app.command("show", epilog="Example: python -m eecore runs show 3f2a")
@@ -166,7 +158,7 @@ def runs_show(key: Annotated[str, typer.Argument(help="A key, or its beginning."
     if len(matching) != 1:
         raise SettingError(f"key: {key!r} fits {len(matching)} stored runs; `runs list` shows them")
     record = here.record(matching[0], "logits") or here.record(matching[0], "weights")
-    _console().print_json(json.dumps(record))
+    console().print_json(json.dumps(record))
 
 
 @runs_app.command("prune", epilog="Example: python -m eecore runs prune --unfinished")
@@ -187,7 +179,7 @@ def runs_prune(
     removed = [*chosen, *(keys or [])]
     for key in removed:
         here.prune(key)
-    _console().print(f"removed {len(removed)} of {len(removed) + len(here.stored_keys())} stored keys")
+    console().print(f"removed {len(removed)} of {len(removed) + len(here.stored_keys())} stored keys")
 
 
 def main() -> None:

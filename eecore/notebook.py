@@ -130,7 +130,9 @@ def _as_argument(value: object) -> str:
 def _data_line(name: str) -> str:
     dataset = data.load(name)
     sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
-    return f"{name} ({sizes} samples in train/validation/test, sha256 {dataset.fingerprint[:12]})"
+    origin = f"; {dataset.origin}" if dataset.origin else ""
+    about = f"{sizes} samples in train/validation/test, sha256 {dataset.fingerprint[:12]}{origin}"
+    return f"{dataset.name} ({about})"
 
 
 def _devices(runs: list[Result]) -> str:

@@ -26,6 +26,17 @@ def _names(known: Callable[[], list[str]], example: str) -> Callable[[str, objec
     return check
 
 
+def _datasets(name: str, value: object) -> list[str]:
+    for item in (found := _listed(name, value, '["mnist1d"]')):
+        _dataset(name, item)
+    return found  # as it was written, so that the command that makes the page again is as it was
+
+
+def _dataset(name: str, value: object) -> str:
+    data.info(data.known(name, value))  # own data are looked through here, before anything is trained
+    return str(value)
+
+
 def _name(known: Callable[[], list[str]]) -> Callable[[str, object], str]:
     return lambda name, value: choose(name, value, known())
 
@@ -66,8 +77,8 @@ def _odd(name: str, value: object) -> int:
 
 
 CHECKS: dict[str, Callable[[str, object], Any]] = {
-    "dataset": _name(data.names),
-    "datasets": _names(data.names, '["mnist1d"]'),
+    "dataset": _dataset,
+    "datasets": _datasets,
     "model": _name(models.names),
     "models": _names(models.names, '["vit_nano"]'),
     "regimes": _names(regimes, '["disjoint", "joint", "mixed"]'),

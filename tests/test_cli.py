@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from eecore.cli import main
 from eecore.training import Store
@@ -79,6 +81,71 @@ def test_data_and_models_list_everything(capsys, monkeypatch):
     assert all(name in out for name in models.names())
 
 
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    """Two data folders that are empty, and forty images of 12 to 15 pixels in two class folders."""
+    monkeypatch.setenv("EECORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EECORE_DATA", str(tmp_path / "data"))
+    stream = np.random.RandomState(0)
+    for i in range(40):
+        path = tmp_path / "pets" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        side = 12 + i % 4
+        Image.fromarray(stream.randint(0, 256, (side, side, 3)).astype(np.uint8)).save(path)
+    return tmp_path
+
+
+def test_own_images_train_in_one_command(capsys, monkeypatch, own_data):
+    words = ["--model", "mlp_nano", "--epochs", "1", "--image-size", "8"]
+    status, out, _ = run(capsys, monkeypatch, "train", "--dataset", f"images:{own_data / 'pets'}", *words)
+    assert status == 0
+    assert out.startswith("pets-8 mlp_nano mixed seed 0: test accuracy per exit (%) ")
+    _, out, _ = run(capsys, monkeypatch, "data", "info", f"images:{own_data / 'pets'}")
+    assert "image, 3 x 32 x 32, 2 classes" in out
+    status, _, err = run(capsys, monkeypatch, "train", *FAST, "--image-size", "8")
+    assert (status, err) == (1, "eecore: image-size: only images:DIR can be resized, got 'synthetic'\n")
+
+
+def test_data_list_says_what_is_here_and_how_own_data_are_named(capsys, monkeypatch, own_data):
+    folder = own_data / "data" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    (folder / "test_batch.bin").write_bytes(bytes(3_000_000))
+    for words in (["data"], ["data", "list"]):
+        _, out, _ = run(capsys, monkeypatch, *words)
+        rows = {line.split()[1]: line for line in out.splitlines() if line.startswith("│")}
+        assert "yes, 3.0 MB" in rows["cifar10"]
+        assert "│ no " in rows["cifar100"]
+        assert "yes, with a package" in rows["digits"]
+        assert "Krizhevsky 2009" in rows["cifar10"]
+        assert "images:DIR, arrays:FILE.npz" in out
+
+
+def test_data_verify_names_what_is_damaged(capsys, monkeypatch, own_data):
+    status, out, err = run(capsys, monkeypatch, "data", "verify", "digits", "synthetic")
+    assert (status, out, err) == (0, "digits: sound\nsynthetic: sound\n", "")
+    folder = own_data / "data" / "cifar-100-binary"
+    folder.mkdir(parents=True)
+    for name in ("train.bin", "test.bin"):
+        (folder / name).write_bytes(bytes(3074 * 5))
+    status, out, err = run(capsys, monkeypatch, "data", "verify")
+    assert status == 1
+    assert "digits: sound" in out
+    lines = err.strip().splitlines()
+    assert lines[0].startswith("eecore: cifar100: the files in")
+    assert lines[-1].endswith("are not sound: cifar100")
+    assert len(lines) == 2
+
+
+def test_data_fetch_says_what_went_wrong(capsys, monkeypatch, own_data):
+    words = ["data", "fetch", "cifar100", "--base-url", "http://127.0.0.1:9"]
+    status, _, err = run(capsys, monkeypatch, *words)
+    assert status == 1
+    assert err.startswith("eecore: cifar100: cifar-100-binary.tar.gz cannot be had: ")
+    assert err.count("\n") == 1
+    status, _, err = run(capsys, monkeypatch, "data", "fetch", "digits")
+    assert (status, err) == (1, "eecore: data: 'digits' needs no download; use load('digits')\n")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -103,7 +170,10 @@ def test_wrong_words_are_one_line_and_status_1(capsys, monkeypatch, words, said)
     assert err.startswith("eecore: ")
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["sweep"], ["data"], ["runs"], ["models"]])
+@pytest.mark.parametrize(
+    "words",
+    [[], ["train"], ["sweep"], ["data"], ["data", "list"], ["data", "fetch"], ["data", "verify"], ["runs"], ["models"]],
+)
 def test_each_help_has_an_example(capsys, monkeypatch, words):
     monkeypatch.setenv("COLUMNS", "160")
     status, out, _ = run(capsys, monkeypatch, *words, "--help")

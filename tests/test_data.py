@@ -27,7 +27,7 @@ from mnist1d.transform import interpolate
 from scipy.ndimage import gaussian_filter
 
 from eecore import data
-from eecore.data import embedded, fashion, files, mnist_1d
+from eecore.data import embedded, fashion, files, mnist_1d, registry
 from eecore.data.dataset import Info, Split, assemble, row_hashes
 from eecore.errors import DataError, SettingError
 
@@ -240,7 +240,7 @@ def test_unknown_name_lists_the_known_and_the_nearest() -> None:
 
 
 def test_register_as_function_and_decorator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "_registry", dict(data._registry))
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     info = toy_info()
 
     @data.register(info)
@@ -255,7 +255,7 @@ def test_register_as_function_and_decorator(monkeypatch: pytest.MonkeyPatch) -> 
     data.register(info, lambda: data.load("synthetic"), replace=True)
     with pytest.raises(DataError, match="calls itself synthetic"):
         data.load("toy")
-    data._load.cache_clear()
+    registry._load.cache_clear()
 
 
 def test_source_modules_are_named_by_content() -> None:

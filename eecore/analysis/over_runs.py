@@ -98,7 +98,7 @@ def over_pairs(pairs: Iterable[Pair], compare: Measure, progress: bool = True, *
                 with _threads(a.run.threads):
                     frame = compare(a.model(), b.model(), data.load(a.run.dataset), **settings)
                 _keep(a, a.key, name, frame)
-            about = {"dataset": a.run.dataset, "model": a.run.model}
+            about = {"dataset": data.info(a.run.dataset).name, "model": a.run.model}
             about |= {"regime_a": a.run.regime, "regime_b": b.run.regime, "seed_a": a.run.seed, "seed_b": b.run.seed}
             frames.append(_labelled(frame, about))
     return pd.concat(frames, ignore_index=True)

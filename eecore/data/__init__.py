@@ -6,24 +6,32 @@ Example:
     (1197, 240, 360, (1, 8, 8))
 """
 
-import functools
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
-
-from eecore.data import dataset, embedded, fashion, mnist_1d, splits, synthetic
+from eecore.data import arrays, cifar, embedded, fashion, image_folder, mnist_1d, synthetic, tiny_imagenet
 from eecore.data.augment import augment, augmentations
 from eecore.data.dataset import Dataset, Info, Split, assemble
+from eecore.data.division import divide
 from eecore.data.files import cache_folder, data_folders
+from eecore.data.own import OwnName
+from eecore.data.registry import (
+    fetch,
+    info,
+    known,
+    load,
+    names,
+    own_forms,
+    present,
+    register,
+    register_own,
+    source_modules,
+    verify,
+)
 from eecore.data.splits import stratified
 from eecore.data.synthetic import bayes_accuracy, make_synthetic
-from eecore.errors import DataError, SettingError, choose
 
 __all__ = [
     "Dataset",
     "Info",
+    "OwnName",
     "Split",
     "assemble",
     "augment",
@@ -31,109 +39,36 @@ __all__ = [
     "bayes_accuracy",
     "cache_folder",
     "data_folders",
+    "divide",
     "fetch",
     "info",
+    "known",
     "load",
     "make_synthetic",
     "names",
+    "own_forms",
+    "present",
     "register",
+    "register_own",
     "source_modules",
     "stratified",
+    "verify",
 ]
-
-Maker = Callable[[], Dataset]
-Fetcher = Callable[..., Path]
-
-
-@dataclass(frozen=True)
-class _Entry:
-    info: Info
-    make: Maker
-    fetch: Fetcher | None
-
-
-_registry: dict[str, _Entry] = {}
-
-
-def load(name: str) -> Dataset:
-    """The data set of that name; the same object each time, so never write into its tensors.
-
-    Raises:
-        SettingError: no such name; the message lists the known ones and the nearest.
-        DataError: a file is missing or damaged.
-    """
-    return _load(choose("data", name, _registry))
-
-
-@functools.cache
-def _load(name: str) -> Dataset:
-    made = _registry[name].make()
-    if made.info != _registry[name].info:
-        raise DataError(f"{name}: what was made calls itself {made.info.name}, with another description")
-    return made
-
-
-def names() -> list[str]:
-    """The names that `load` knows."""
-    return list(_registry)
-
-
-def info(name: str) -> Info:
-    """What there is to say about a data set without loading it."""
-    return _registry[choose("data", name, _registry)].info
-
-
-def register(info: Info, make: Maker | None = None, *, fetch: Fetcher | None = None, replace: bool = False) -> Callable:
-    """Make a data set known by its name: as a function call, or as a decorator of the function that makes it.
-
-    Args:
-        info: its description; `info.name` is the name.
-        make: no arguments, returns the Dataset (see `assemble`).
-        fetch: downloads it and returns the folder, where that is possible.
-        replace: True to take the place of a data set of this name.
-    Raises:
-        SettingError: the name is taken.
-    Example:
-        >>> register(synthetic.INFO, synthetic.make)
-        Traceback (most recent call last):
-        ...
-        eecore.errors.SettingError: data: 'synthetic' is registered already; use replace=True to replace it
-    """
-    if info.name in _registry and not replace:
-        raise SettingError(f"data: {info.name!r} is registered already; use replace=True to replace it")
-    if make is None:
-        return functools.partial(register, info, fetch=fetch, replace=replace)
-    _registry[info.name] = _Entry(info, make, fetch)
-    _load.cache_clear()
-    return make
-
-
-def fetch(name: str, **options: object) -> Path:
-    """Download a data set into the cache folder, checksums verified.
-
-    Args:
-        name: a data set that is not part of a Python package.
-        options: for its own fetch, such as `base_url`, a mirror.
-    Returns:
-        The folder that holds the files.
-    Raises:
-        SettingError: unknown, or it needs no download.
-        DataError: the download failed or is damaged.
-    """
-    download = _registry[choose("data", name, _registry)].fetch
-    if download is None:
-        raise SettingError(f"data: {name!r} needs no download; use load({name!r})")
-    return download(**options)
-
-
-def source_modules(name: str) -> list[ModuleType]:
-    """The modules that decide this data set's content: its own, `dataset` and `splits`. For hashing."""
-    make = _registry[choose("data", name, _registry)].make
-    return [sys.modules[make.__module__], dataset, splits]
-
 
 register(mnist_1d.INFO, mnist_1d.make)
 register(embedded.DIGITS, embedded.make_digits)
 register(embedded.MNIST5K, embedded.make_mnist5k)
-register(fashion.INFO, fashion.make, fetch=fashion.fetch)
+register(fashion.INFO, fashion.make, fetch=fashion.fetch, files=fashion.present)
+register(cifar.CIFAR10.info, cifar.make_cifar10, fetch=cifar.fetch_cifar10, files=cifar.present_cifar10)
+register(cifar.CIFAR100.info, cifar.make_cifar100, fetch=cifar.fetch_cifar100, files=cifar.present_cifar100)
+register(
+    tiny_imagenet.INFO,
+    tiny_imagenet.make,
+    fetch=tiny_imagenet.fetch,
+    files=tiny_imagenet.present,
+    check=tiny_imagenet.check,
+    describe=tiny_imagenet.describe,
+)
 register(synthetic.INFO, synthetic.make)
+register_own("images", image_folder.describe, image_folder.make, example="images:DIR", options=("size",))
+register_own("arrays", arrays.describe, arrays.make, example="arrays:FILE.npz", options=("kind",))

@@ -53,7 +53,7 @@ class Split:
     def take(self, index: np.ndarray) -> "Split":
         """The samples at the integer positions `index`, in that order, as a new split."""
         rows = torch.from_numpy(np.asarray(index, dtype=np.int64))
-        return Split(self.x[rows], self.y[rows], {k: v[index] for k, v in self.factors.items()})
+        return Split(self.x.index_select(0, rows), self.y[rows], {k: v[index] for k, v in self.factors.items()})
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ class Info:
     """What there is to say about a data set without loading it.
 
     Args:
-        name: short name, as in `load(name)`.
-        title: name in prose.
+        name, title: short name, as in `load(name)`, and name in prose.
         kind: "image" (N, C, H, W), "sequence" (N, C, L) or "tokens" (N, S).
         shape: of one sample, without N.
         classes: how many.
@@ -104,8 +103,9 @@ class Dataset:
         info: name, kind, shape and so on.
         train, validation, test: disjoint splits, already normalised.
         mean, std: per channel, from the training split only; 0 and 1 for tokens.
-        fingerprint: sha256 over the splits before normalisation, and over mean and std.
+        fingerprint: sha256 over the splits before normalisation, mean and std.
         removed: samples taken out because they occur again in the test (or validation) split.
+        origin: how the files that were read differ from what the authors publish; empty where they do not.
     """
 
     info: Info
@@ -116,6 +116,7 @@ class Dataset:
     std: Tensor
     fingerprint: str
     removed: int = 0
+    origin: str = ""
 
     @property
     def name(self) -> str:
@@ -134,21 +135,21 @@ class Dataset:
         return self.info.classes
 
 
-def assemble(info: Info, *, train: Split, validation: Split, test: Split) -> Dataset:
+def assemble(info: Info, *, train: Split, validation: Split, test: Split, origin: str = "") -> Dataset:
     """Check three raw splits, make them disjoint, normalise them and take their fingerprint.
 
-    The test split stays as published. A sample of the others that occurs again in it is removed, and so is a
-    training sample that occurs again in the validation split.
+    The test split stays as published. A sample of the others that occurs in it is removed, and so is a training
+    sample that occurs in the validation split.
 
     Args:
-        info: describes what is given.
-        train, validation, test: raw splits; x float32, or int64 for tokens.
+        info, origin: as in Dataset.
+        train, validation, test: raw splits; x float32, int64 for tokens, or uint8 for images: 0..255 mean 0..1.
     Returns:
         The data set; its `removed` says how many samples were taken out.
     Raises:
         DataError: a split does not fit `info`, is empty or not finite, or a training channel is constant.
     """
-    for part, split in (("train", train), ("validation", validation), ("test", test)):
+    for part, split in {"train": train, "validation": validation, "test": test}.items():
         _check(info, part, split)
     in_test = set(row_hashes(test.x))
     kept_validation = _without(validation, in_test)
@@ -160,36 +161,51 @@ def assemble(info: Info, *, train: Split, validation: Split, test: Split) -> Dat
     mean, std = channel_moments(info, kept_train.x)
     fingerprint = _fingerprint(splits, mean, std)
     ready = [replace(split, x=normalise(split.x, mean, std)) for split in splits]
-    return Dataset(info, ready[0], ready[1], ready[2], mean, std, fingerprint, removed)
+    return Dataset(info, ready[0], ready[1], ready[2], mean, std, fingerprint, removed, origin)
 
 
 def channel_moments(info: Info, x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel, float32, (C); 0 and 1 for tokens.
 
-    Sums run in float64 and in numpy, whose order of summation does not depend on the number of threads.
+    Sums run in float64 and in numpy, whose order does not depend on the number of threads.
 
     Raises:
         DataError: a channel is constant.
     """
     if info.kind == "tokens":
         return torch.zeros(1), torch.ones(1)
-    values = x.flatten(2).numpy()  # (N, C, positions)
-    blocks = [values[start : start + 4096] for start in range(0, len(values), 4096)]  # float64 of a few at a time
-    count = values.shape[0] * values.shape[2]
-    mean = sum(block.sum(axis=(0, 2), dtype=np.float64) for block in blocks) / count
-    squares = sum(np.square(block - mean[:, None]).sum(axis=(0, 2)) for block in blocks)
-    std = np.sqrt(squares / count)
+    mean, std = _pixel_moments(x) if x.dtype == torch.uint8 else _moments(x)
     if not (std > 0).all():
         raise DataError(f"{info.name}: channel {int(np.argmin(std))} is constant in the training split")
     return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
 
 
+def _moments(x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, float64, (C)."""
+    values = x.flatten(2).numpy()  # (N, C, positions)
+    blocks = [values[start : start + 4096] for start in range(0, len(values), 4096)]  # float64 of a few at a time
+    mean = sum(block.sum(axis=(0, 2), dtype=np.float64) for block in blocks) / values[:, 0].size
+    squares = sum(np.square(block - mean[:, None]).sum(axis=(0, 2)) for block in blocks)
+    return mean, np.sqrt(squares / values[:, 0].size)
+
+
+def _pixel_moments(x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The same for uint8, of x / 255, from the histogram: exact and fast."""
+    channels = (x[:, channel].reshape(-1) for channel in range(x.shape[1]))
+    counts = np.stack([torch.bincount(values, minlength=256).numpy() for values in channels])  # (C, 256)
+    levels = np.arange(256) / 255
+    mean = counts @ levels / counts.sum(axis=1)
+    return mean, np.sqrt((counts * np.square(levels - mean[:, None])).sum(axis=1) / counts.sum(axis=1))
+
+
 def normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(x - mean) / std, per channel; tokens (int64) come back as they are."""
+    """(x - mean) / std, per channel, float32; uint8 counts as x / 255, tokens (int64) come back as they are."""
     if x.dtype == torch.int64:
         return x
-    shape = (1, -1) + (1,) * (x.ndim - 2)
-    return (x - mean.view(shape)) / std.view(shape)
+    mean, std = (moment.view(1, -1, *(1,) * (x.ndim - 2)) for moment in (mean, std))
+    if x.dtype == torch.uint8:
+        return x.float().sub_(255 * mean).div_(255 * std)  # in place: these are the large sets
+    return (x - mean) / std
 
 
 def row_hashes(x: Tensor) -> Iterator[bytes]:
@@ -202,7 +218,8 @@ def _check(info: Info, part: str, split: Split) -> None:
     """Raise DataError where `split` is not what `info` says."""
     where = f"{info.name}, {part}"
     dtype = torch.int64 if info.kind == "tokens" else torch.float32
-    if tuple(split.x.shape[1:]) != info.shape or split.x.dtype != dtype:
+    pixels = info.kind == "image" and split.x.dtype == torch.uint8
+    if tuple(split.x.shape[1:]) != info.shape or not (pixels or split.x.dtype == dtype):
         expected = f"{dtype} of (N, {', '.join(map(str, info.shape))})"
         raise DataError(f"{where}: x must be {expected}, got {split.x.dtype} of {tuple(split.x.shape)}")
     if len(split) == 0:
@@ -213,7 +230,7 @@ def _check(info: Info, part: str, split: Split) -> None:
     if info.kind == "tokens" and (int(split.x.min()) < 0 or int(split.x.max()) >= info.vocabulary):
         span = f"{int(split.x.min())}..{int(split.x.max())}"
         raise DataError(f"{where}: tokens must be 0..{info.vocabulary - 1}, got {span}")
-    if dtype == torch.float32 and not bool(torch.isfinite(split.x).all()):
+    if split.x.dtype == torch.float32 and not bool(torch.isfinite(split.x).all()):
         raise DataError(f"{where}: x holds values that are not finite")
 
 
@@ -225,8 +242,8 @@ def _without(split: Split, known: set[bytes]) -> Split:
 
 def _fingerprint(splits: tuple[Split, ...], mean: Tensor, std: Tensor) -> str:
     """sha256, in hexadecimal, over the types, shapes and bytes of everything that decides the numbers."""
-    digest = hashlib.sha256()
-    for tensor in (*(t for split in splits for t in (split.x, split.y)), mean, std):
+    digest, parts = hashlib.sha256(), [tensor for split in splits for tensor in (split.x, split.y)]
+    for tensor in (*parts, mean, std):
         array = np.ascontiguousarray(tensor.numpy())
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(array.data)

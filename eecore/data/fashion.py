@@ -118,6 +118,12 @@ def fetch(base_url: str = URL, sums: Mapping[str, Sums] = PUBLISHED) -> Path:
     return folder
 
 
+def present() -> list[Path]:
+    """The files that are here."""
+    found = (find((f"{stem}.gz", stem), folders()) for stem in PUBLISHED)
+    return [path for path in found if path is not None]
+
+
 def folders() -> list[Path]:
     """Where the files are looked for, in this order."""
     own = [place for folder in data_folders() for place in (folder / FOLDER, folder)]

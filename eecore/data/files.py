@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
+from safetensors.numpy import load_file
 from safetensors.numpy import save as save_arrays
 
 from eecore.errors import DataError
@@ -42,6 +42,17 @@ def find(names: Iterable[str], folders: Iterable[Path]) -> Path | None:
 def sha256(content: bytes | memoryview) -> str:
     """sha256 of a content, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Checksum of a file's content, in hexadecimal, read piece by piece.
+
+    Args:
+        path: the file.
+        algorithm: "sha256", or "md5" where that is what the authors publish.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def check_sha256(name: object, content: bytes | memoryview, expected: str) -> None:
@@ -130,9 +141,8 @@ def _read_cached(path: Path) -> dict[str, np.ndarray] | None:
     if not path.exists() or not record.exists():
         return None
     try:
-        content = path.read_bytes()
-        if json.loads(record.read_text())["sha256"] == sha256(content):
-            return {name: array.copy() for name, array in load_arrays(content).items()}  # writable
+        if json.loads(record.read_text())["sha256"] == file_digest(path):
+            return load_file(path)
     except (ValueError, KeyError, TypeError, SafetensorError):
         pass  # a damaged record or file: said below
     log.info("%s is damaged and is made again", path)

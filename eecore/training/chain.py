@@ -69,7 +69,7 @@ def train(run: Run, store: Store | None = None, progress: bool = True) -> Result
 
 
 def _title(run: Run) -> str:
-    return f"{run.dataset} {run.model} {run.regime} seed {run.seed}"
+    return f"{data.info(run.dataset).name} {run.model} {run.regime} seed {run.seed}"
 
 
 def is_stored(run: Run, store: Store) -> bool:

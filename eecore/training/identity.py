@@ -46,11 +46,12 @@ def _source_digest(run: Run) -> str:
 def identity(run: Run) -> dict[str, Any]:
     """Everything but the phases that decides a run's result, as plain JSON values.
 
-    The regime's name is not in it: two regimes that begin with the same phases share that prefix.
+    The regime's name is not in it: two regimes that begin with the same phases share that prefix. Own data have their
+    short name here: their content counts, not the folder in which they happen to lie.
     """
     assert run.recipe is not None
     return {
-        "dataset": run.dataset,
+        "dataset": data.info(run.dataset).name,
         "data_fingerprint": data.load(run.dataset).fingerprint,
         "model": run.model,
         "exits": run.exits if isinstance(run.exits, str) else list(run.exits),

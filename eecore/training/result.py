@@ -106,7 +106,7 @@ class Result:
     def labels_of_run(self) -> dict[str, Any]:
         """The columns that say which run a row of a table belongs to."""
         return {
-            "dataset": self.run.dataset,
+            "dataset": data.info(self.run.dataset).name,
             "model": self.run.model,
             "regime": self.run.regime,
             "seed": self.run.seed,

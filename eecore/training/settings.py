@@ -117,7 +117,7 @@ class Run(_Settings):
     """One training of one network: everything that decides its result, and nothing else.
 
     Args:
-        dataset: a name of eecore.data.names().
+        dataset: a name of eecore.data.names(), or of own data such as "images:DIR"; its path is made absolute.
         model: a name of eecore.models.names().
         regime: a name of eecore.training.regimes().
         epochs: epochs of each phase.
@@ -170,7 +170,7 @@ class Run(_Settings):
 
     @model_validator(mode="after")
     def _names_and_phases(self) -> "Run":
-        choose("dataset", self.dataset, data.names())
+        object.__setattr__(self, "dataset", data.known("dataset", self.dataset))
         choose("model", self.model, models.names())
         _check_fit(self.model, self.dataset, self.exits, self.head)
         if self.phases is None:

@@ -1,0 +1,136 @@
+"""Names of the user's own data: "images:DIR?size=64" is a prefix, a path and options."""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+
+from eecore.errors import DataError, SettingError, choose
+
+BYTES_A_VALUE = 5  # read as one byte, kept as float32
+MEMORY = "EECORE_MEMORY_GB"
+
+
+@dataclass(frozen=True)
+class OwnName:
+    """A name of own data, taken apart; `str` puts it together again.
+
+    Args:
+        prefix: what decides how it is read.
+        path: of the file or folder, absolute.
+        options: names and values, sorted by name.
+    """
+
+    prefix: str
+    path: Path
+    options: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        options = "&".join(f"{key}={value}" for key, value in self.options)
+        return f"{self.prefix}:{self.path}" + (f"?{options}" if options else "")
+
+    @property
+    def label(self) -> str:
+        """Short name for tables and figures: the option `name`, else the file's or folder's, with a size if given."""
+        given = dict(self.options)
+        size = f"-{given['size']}" if "size" in given else ""
+        plain = self.path.name if self.path.is_dir() else self.path.stem
+        return given.get("name") or re.sub(r"[^\w.-]", "-", plain + size)
+
+    def integer(self, option: str, default: int, least: int, most: int) -> int:
+        """The value of an option as an integer in [least, most].
+
+        Raises:
+            SettingError: it is something else.
+        """
+        value = dict(self.options).get(option, str(default))
+        if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
+            raise SettingError(f"{option}: expected an integer from {least} to {most} in {self}, got {value!r}")
+        return int(value)
+
+
+def parse(name: str, example: str, allowed: tuple[str, ...]) -> OwnName:
+    """A name taken apart.
+
+    Args:
+        name: prefix:PATH or prefix:PATH?option=value&option=value.
+        example: how it should look, for the error.
+        allowed: names of the options.
+    Raises:
+        SettingError: there is no path, or an option is unknown, empty or given twice.
+    Example:
+        >>> str(parse("images:/a/../photos?size=64", "images:DIR", ("size",)))
+        'images:/photos?size=64'
+    """
+    prefix, _, rest = name.partition(":")
+    path, mark, tail = rest.rpartition("?")
+    if not mark:
+        path, tail = rest, ""
+    if not path:
+        raise SettingError(f"data: expected {example}, got {name!r}")
+    options: dict[str, str] = {}
+    for word in tail.split("&") if mark else ():
+        key, equals, value = word.partition("=")
+        choose(f"option in {name!r}", key, allowed)
+        if not equals or not value or key in options:
+            raise SettingError(f"data: expected {example}?{key}=VALUE once, got {name!r}")
+        options[key] = value
+    return OwnName(prefix, Path(os.path.abspath(Path(path).expanduser())), tuple(sorted(options.items())))
+
+
+def with_size(name: str, size: int | None) -> str:
+    """The name with the option `size`; None leaves it as it is.
+
+    Raises:
+        SettingError: it is not a name of own images, or has a size already.
+    Example:
+        >>> with_size("images:/photos", 64)
+        'images:/photos?size=64'
+    """
+    if size is None:
+        return name
+    if not name.startswith("images:"):
+        raise SettingError(f"image-size: only images:DIR can be resized, got {name!r}")
+    parsed = parse(name, "images:DIR", ("size", "name"))
+    if "size" in dict(parsed.options):
+        raise SettingError(f"image-size: {name!r} says a size already")
+    return str(replace(parsed, options=tuple(sorted((*parsed.options, ("size", str(size)))))))
+
+
+def memory_limit() -> float:
+    """Bytes that a data set of one's own may take: EECORE_MEMORY_GB, else half of this machine's memory.
+
+    Raises:
+        SettingError: EECORE_MEMORY_GB is not a number above 0.
+    """
+    asked = os.environ.get(MEMORY)
+    if not asked:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+    try:
+        limit = float(asked)
+    except ValueError:
+        limit = 0.0
+    if not limit > 0:
+        raise SettingError(f"{MEMORY}: expected a number above 0, got {asked!r}")
+    return limit * 1e9
+
+
+def check_memory(name: OwnName, samples: int, shape: tuple[int, ...], remedy: str) -> None:
+    """Stop before data are read that would not fit: they are kept in memory, never streamed.
+
+    Args:
+        name: for the error.
+        samples: how many.
+        shape: of one.
+        remedy: what to do, for the error.
+    Raises:
+        DataError: they take more than `memory_limit`.
+    """
+    need, limit = samples * prod(shape) * BYTES_A_VALUE, memory_limit()
+    if need > limit:
+        sides = " x ".join(map(str, shape))
+        raise DataError(
+            f"{name}: {samples} samples of {sides} take {need / 1e9:.3g} GB of memory, more than the {limit / 1e9:.3g} "
+            f"GB that are allowed ({MEMORY}, else half of this machine's); {remedy}"
+        )
