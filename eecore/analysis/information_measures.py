@@ -51,8 +51,8 @@ def information(
         components: R, for binning, neighbours and InfoNCE; fewer where Z has fewer features.
     Returns:
         Columns place ("block" or "exit"), block (index from 0; of an exit, the one it sits behind), quantity,
-        estimator, value (nats), most (the largest possible value: H(Y), log N, or log N/2 for InfoNCE), n, d (features
-        of Z that the estimator sees). "head" is H(Y) minus the exit's own cross-entropy.
+        estimator, value (nats), most (the largest possible value: log N for I(X;Z), H(Y) for I(Y;Z), log N - H(Y) for
+        I(X;Z|Y); at most log N/2 for InfoNCE), n, d (features of Z that the estimator sees). "head" is H(Y) minus the exit's own cross-entropy.
     Raises:
         SettingError: a setting is out of range, a class has too few samples, or Z is the same for all samples.
     """
@@ -200,7 +200,8 @@ def _output(found: Activations, place: str, block: int) -> Tensor:
 
 
 def _rows(found: Found, place: str, block: int, judged: Split) -> list[dict[str, Any]]:
-    n, most = len(judged), {"I(Y;Z)": label_entropy(judged.y)}
+    n, told = len(judged), label_entropy(judged.y)
+    most = {"I(Y;Z)": told, "I(X;Z|Y)": math.log(n) - told}
     rows = []
     for (quantity, estimator), (value, d) in found.items():
         pairs = n - n // 2 if estimator == "InfoNCE" else n
