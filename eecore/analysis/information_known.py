@@ -29,7 +29,8 @@ def correlated_gaussians(
     Args:
         n: samples, 2 or more.
         d: features, 1 or more.
-        information: I(X;Z) = -1/2 sum log(1 - rho^2) of all features together, above 0 and at most 300 for each; decides rho.
+        information: I(X;Z) = -1/2 sum log(1 - rho^2) of all features together, above 0 and at most 300 for each;
+            decides rho.
         seed: of the draw.
     Returns:
         X, Z. The noise's variance is `noise_of`.

@@ -52,7 +52,8 @@ def information(
     Returns:
         Columns place ("block" or "exit"), block (index from 0; of an exit, the one it sits behind), quantity,
         estimator, value (nats), most (the largest possible value: log N for I(X;Z), H(Y) for I(Y;Z), log N - H(Y) for
-        I(X;Z|Y); at most log N/2 for InfoNCE), n, d (features of Z that the estimator sees). "head" is H(Y) minus the exit's own cross-entropy.
+        I(X;Z|Y); at most log N/2 for InfoNCE), n, d (features of Z that the estimator sees). "head" is H(Y) minus the
+        exit's own cross-entropy.
     Raises:
         SettingError: a setting is out of range, a class has too few samples, or Z is the same for all samples.
     """
