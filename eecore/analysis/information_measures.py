@@ -137,13 +137,13 @@ def since_first_epoch(planes: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row for each run and block: dataset, model, regime, seed, block, input, label (changes, nats).
     Raises:
-        SettingError: no network was measured after the first epoch.
+        SettingError: a run was not measured after its first epoch.
     """
     keys = ["dataset", "model", "regime", "seed", "block"]
     trained = planes[planes["trained"] >= 1].sort_values("trained", kind="stable")
-    if trained.empty:
-        raise SettingError("planes: no network was measured after the first epoch")
     runs = trained.groupby(keys, sort=False)[["input", "label"]]
+    if trained.empty or (trained.groupby(keys)["trained"].first() != 1).any():
+        raise SettingError("planes: a run was not measured after its first epoch; take when='training'")
     return (runs.last() - runs.first()).reset_index()
 
 
