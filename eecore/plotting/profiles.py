@@ -110,11 +110,11 @@ def heat_map(
         digits: after the decimal point; below 0: nothing is written.
         xlabel, ylabel: None: the columns' names.
     Raises:
-        SettingError: a column is missing, or there are no rows.
+        SettingError: a column is missing, or there are no values.
     """
     absent = {x, y, value} - set(frame)
-    if absent or frame.empty:
-        raise SettingError(f"frame: lacks {', '.join(sorted(absent)) or 'rows'}")
+    if absent or frame[value].isna().all():
+        raise SettingError(f"frame: lacks {', '.join(sorted(absent)) or 'values'}")
     columns, rows = list(dict.fromkeys(frame[x])), list(dict.fromkeys(frame[y]))
     table = frame.pivot_table(index=y, columns=x, values=value, aggfunc="mean").reindex(index=rows, columns=columns)
     cells = table.to_numpy(dtype=float)
