@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from eecore.analysis.activations import Activations, activations
-from eecore.analysis.information import binned_information, label_entropy, probe_bound, processing_violations
+from eecore.analysis.information import binned_information, label_entropy, labels, probe_bound, processing_violations
 from eecore.analysis.information_checks import BINS, NEIGHBOURS
 from eecore.analysis.information_critic import infonce_information
 from eecore.analysis.information_kde import kawaguchi_information, kde_information, squared_distances
@@ -155,8 +155,8 @@ def _estimates(z: Tensor, y: Tensor, inputs: np.ndarray, noise: float, component
     few, d = _components(z, components), z.shape[1]
     squared, variance = squared_distances(z), noise * _total_variance(z)
     given_x, given_y = (kde_information(z, of, noise_variance=variance, distances=squared) for of in (None, y))
-    classes = np.unique(y.numpy(), return_inverse=True)[1]
-    coded = one_hot(classes, classes.max() + 1)
+    classes, counts = labels(y)
+    coded = one_hot(classes, len(counts))
     of_few = {
         ("I(X;Z)", "binning"): binned_information(few, bins=BINS),
         ("I(X;Z)", "KSG"): ksg_information(inputs, few, neighbours=NEIGHBOURS),
