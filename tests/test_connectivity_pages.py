@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from test_connectivity import assert_same, snapshot, trained
 
@@ -376,6 +376,9 @@ def test_paths_show_means_and_intervals_from_regime_to_regime():
     ends = [line for line in ax.lines if len(line.get_xdata()) == 1]
     expected = [regime_style(name) for name in ("disjoint", "mixed", "disjoint", "joint")]
     assert [(to_hex(e.get_color()), e.get_marker()) for e in ends] == [(s.colour, s.marker) for s in expected]
+    first, last = (np.array(to_rgb(regime_style(name).colour)) for name in ("disjoint", "mixed"))
+    for piece, share in zip(pieces, (0.25, 0.75), strict=False):  # the colour goes over from one to the other
+        np.testing.assert_allclose(to_rgb(piece.get_color()), (1 - share) * first + share * last, atol=0.01)
     band = ax.collections[1].get_paths()[0].vertices
     seeds = interval([3.5, 3.6, 3.7])
     at_middle = band[band[:, 0] == 0.5, 1]
