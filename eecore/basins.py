@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from eecore import tables
-from eecore.errors import SettingError
+from eecore.errors import SettingError, choose
 from eecore.evidence import Estimate, verdict
 from eecore.plotting import regime_style
 
@@ -65,7 +65,11 @@ def at_exit(frame: pd.DataFrame, exit: int | str = "last") -> pd.DataFrame:
     Args:
         frame: columns model and exit (1..K and perhaps "mean").
         exit: which.
+    Raises:
+        SettingError: a word that is neither of the two.
     """
+    if isinstance(exit, str):
+        choose("exit", exit, ("last", "mean"))
     if exit != "last":
         return frame[frame["exit"] == exit]
     numbers = pd.to_numeric(frame["exit"], errors="coerce")
@@ -113,9 +117,11 @@ def change_of_way(barriers: pd.DataFrame, value: str, way: str = "aligned", to: 
     Returns:
         Columns dataset, model, pair, seed_a, seed_b, change (`way` minus `to`).
     Raises:
-        SettingError: one of the ways is not there.
+        SettingError: one of the ways is not there, or a pair of networks has several rows for one way.
     """
     keys = ["dataset", "model", "pair", "regime_a", "regime_b", "seed_a", "seed_b"]
+    if barriers.duplicated([*keys, "way"]).any():
+        raise SettingError("barriers: several rows for one pair of networks and way; take one exit, see at_exit")
     wide = barriers.pivot(index=keys, columns="way", values=value)
     if not {way, to} <= set(wide):
         raise SettingError(f"way: expected {way!r} and {to!r}, got {', '.join(map(str, wide.columns))}")

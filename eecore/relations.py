@@ -26,7 +26,8 @@ def side_by_side_gains(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Differences of several quantities in one table of text, in percentage points with 95 % intervals.
 
     Args:
-        parts: title of a column -> frame from `differences`, all with the same cells and pairs.
+        parts: title of a column -> frame from `differences`, all with the same cells and pairs; the first one gives
+            the order.
     """
     columns = {}
     for title, part in parts.items():
@@ -37,7 +38,8 @@ def side_by_side_gains(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             for mean, low, high in rows
         ]
         columns[title] = pd.Series(texts, index=known.index)
-    table = pd.DataFrame(columns).reset_index()
+    order = next(iter(columns.values())).index  # a union of indices in different orders would be sorted
+    table = pd.DataFrame(columns, index=order).reset_index()
     against = [
         f"{regime_style(a).label} − {regime_style(b).label}" for a, b in zip(table["a"], table["b"], strict=True)
     ]

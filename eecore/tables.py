@@ -155,13 +155,13 @@ def differences(frame: pd.DataFrame, value: str, pairs: Sequence[tuple[str, str]
     """
     out = []
     for cell, part in frame.groupby(list(by), sort=False):
-        names = dict(zip(by, cell if isinstance(cell, tuple) else (cell,), strict=True))
+        names = dict(zip(by, cell, strict=True))
         for a, b in pairs:
             found = paired_difference(part, value, "regime", a, b, pair=("seed",))
             label = " · ".join([*map(str, names.values()), f"{a} − {b}"])
             estimate = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n, "p": found.p}
             out.append({**names, "a": a, "b": b, "label": label, **estimate})
-    return pd.DataFrame(out)
+    return pd.DataFrame(out, columns=[*by, "a", "b", "label", "mean", "low", "high", "n", "p"])
 
 
 def estimates(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 from eecore import data, models
 from eecore.analysis.activations import activations
+from eecore.analysis.information import label_entropy
 from eecore.analysis.similarity import (
     cka_matrix,
-    label_entropy,
     linear_cka,
     linear_probe,
     probe_profile,

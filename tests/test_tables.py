@@ -94,6 +94,51 @@ def test_differences_and_their_words():
     assert "of 1 combinations of data and model, 1 higher, 0 lower, 0 not told apart" in words.tally(found)
 
 
+@pytest.mark.parametrize(
+    ("regimes", "pairs"),
+    [
+        (["joint"], []),
+        (["untold"], []),
+        ([], []),
+        (["mixed", "joint"], [("mixed", "joint")]),
+        (["joint_long", "mixed"], [("mixed", "joint_long")]),
+        (["disjoint", "joint_long"], []),
+        (["full", "mixed"], [("full", "mixed")]),
+        (["a", "b"], []),
+    ],
+)
+def test_comparisons_need_both_regimes(regimes, pairs):
+    assert tables.comparisons(regimes) == pairs
+
+
+def test_comparisons_put_the_books_own_first_and_new_regimes_as_they_come():
+    own = [("joint", "disjoint"), ("mixed", "disjoint"), ("mixed", "joint")]
+    for known in (["disjoint", "joint", "mixed"], ["mixed", "joint", "disjoint"]):
+        assert tables.comparisons(known) == own
+        new = [("b", "mixed"), ("b", "joint"), ("a", "mixed"), ("a", "joint")]
+        assert tables.comparisons(["b", *known, "a"]) == own + new
+
+
+def test_no_comparison_is_an_empty_table():
+    found = tables.differences(FRAME, "accuracy", tables.comparisons(["joint"]), ["dataset"])
+    assert list(found) == ["dataset", "a", "b", "label", "mean", "low", "high", "n", "p"]
+    assert found.empty
+    assert words.in_words(found, "first exit") == words.tally(found) == ""
+
+
+def test_estimates_by_hand():
+    frame = FRAME.assign(accuracy=[0.5, 0.6, 0.7, 0.9, np.nan, np.nan])
+    found = tables.estimates(frame, "accuracy", ["dataset", "regime"])
+    assert found["label"].tolist() == ["d · joint", "d · mixed"]
+    assert found["mean"].tolist() == pytest.approx([0.6, 0.9])
+    assert found["n"].tolist() == [3, 1]
+    assert found["high"][0] == pytest.approx(0.6 + 4.302653 * 0.1 / np.sqrt(3))
+    assert np.isnan(found["low"][1])
+    none = tables.estimates(frame.assign(accuracy=np.nan), "accuracy", ["dataset", "regime"])
+    assert none.empty
+    assert list(none) == list(found)
+
+
 def test_one_seed_is_never_told_apart():
     found = tables.differences(FRAME[FRAME["seed"] == 0], "accuracy", [("mixed", "joint")], ["dataset"])
     assert "**not told apart** (+11.0 points, no interval, n = 1)" in words.in_words(found, "first exit")

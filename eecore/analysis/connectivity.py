@@ -153,14 +153,14 @@ def along(
     weights: Callable[[float], tuple[float, ...]],
     x: Tensor,
     y: Tensor,
-    x_bn: Tensor,
+    x_bn: Tensor | None,
     points: int,
 ) -> pd.DataFrame:
-    """Evaluate mixtures of states, `weights(t)` of each, as `path` describes."""
+    """Evaluate mixtures of states, `weights(t)` of each, as `path` describes; x_bn None: buffers stay mixed too."""
     if points < 2:
         raise SettingError(f"points: at least 2 are needed, {points} came")
     check_same(model.state_dict(), states[0])
-    if _has_batch_norm(model):
+    if x_bn is not None and _has_batch_norm(model):
         check_statistics(x_bn)
     y = check_labels(y, len(x), model.heads[-1].linear.out_features)  # type: ignore[union-attr, arg-type]
     # copies: a state may be the model's own, whose tensors every point on the way overwrites
@@ -169,7 +169,8 @@ def along(
     with untouched(model):
         for t in np.linspace(0, 1, points).tolist():
             model.load_state_dict(mixed(states, weights(t)))
-            recompute_batch_norm(model, x_bn)
+            if x_bn is not None:
+                recompute_batch_norm(model, x_bn)
             loss, accuracy = evaluate(model, x, y)
             if not np.isfinite(loss).all():
                 raise SettingError(f"x, states: the loss is not finite at t = {t:g}")

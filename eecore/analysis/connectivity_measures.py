@@ -7,17 +7,14 @@ K exits, T points of a path.
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 import torch
 
 from eecore.analysis.bezier import bezier_path
-from eecore.analysis.connectivity import barrier, check_same, interpolate, path
-from eecore.analysis.landscape import checked_labels, evaluate
+from eecore.analysis.connectivity import along, barrier, check_same, path
 from eecore.analysis.matching import align
 from eecore.analysis.measures import first_samples
-from eecore.analysis.untouched import untouched
-from eecore.data import Dataset, Split
+from eecore.data import Dataset
 from eecore.errors import SettingError, choose
 from eecore.models import MultiExit
 
@@ -64,29 +61,13 @@ def paths(
     a, b = model_a.state_dict(), model_b.state_dict()
     check_same(a, b)
     if way == AS_STORED:
-        return _as_stored(model_a, model_b, test, points)
+        return along(model_a, (a, b), lambda t: (1 - t, t), test.x, test.y, None, points)
     if way == BEZIER:
         curve = first_samples(dataset.train, BEND_SAMPLES)
         ends = (model_a, a, b, curve.x, curve.y, test.x, test.y)
         return bezier_path(*ends, steps=bend, batch=64, learning_rate=3e-3, points=points)
     end = align(model_a, a, b) if way == ALIGNED else b
     return path(model_a, a, end, test.x, test.y, known, points)
-
-
-@torch.no_grad()
-def _as_stored(model_a: MultiExit, model_b: MultiExit, test: Split, points: int) -> pd.DataFrame:
-    """The line with buffers interpolated like parameters: its ends are the networks as they were trained."""
-    if points < 2:
-        raise SettingError(f"points: at least 2 are needed, {points} came")
-    a, b = ({n: t.clone() for n, t in model.state_dict().items()} for model in (model_a, model_b))
-    y, frames = checked_labels(model_a, test.x, test.y), []
-    with untouched(model_a):
-        for t in np.linspace(0, 1, points).tolist():
-            model_a.load_state_dict(interpolate(a, b, t))
-            loss, accuracy = evaluate(model_a, test.x, y)
-            exits = range(1, model_a.n_exits + 1)
-            frames.append(pd.DataFrame({"t": t, "exit": exits, "loss": loss, "accuracy": accuracy}))
-    return pd.concat(frames, ignore_index=True)
 
 
 def barriers(frame: pd.DataFrame, by: Sequence[str] = PATH) -> pd.DataFrame:

@@ -141,9 +141,7 @@ def bias_and_spread(checks: pd.DataFrame) -> pd.DataFrame:
     Raises:
         SettingError: columns are missing.
     """
-    absent = set(COLUMNS) - set(checks)
-    if absent:
-        raise SettingError(f"checks: lacks the columns {', '.join(sorted(absent))}")
+    _need("checks", checks, set(COLUMNS))
     groups = checks.groupby([*CELL, "truth"], sort=False)["estimate"]
     found = groups.agg(estimate="mean", sd="std", draws="size").reset_index()
     return found.assign(bias=found["estimate"] - found["truth"])
@@ -161,8 +159,9 @@ def usable_ranges(summary: pd.DataFrame, tolerance: float = 0.1) -> pd.DataFrame
         missed), tested (the largest truth), bias_low and bias_high (smallest and largest bias), spread (largest sd),
         holds (share of truths at which a bound's mean lies on its side, within two standard errors; NaN for estimates).
     Raises:
-        SettingError: the tolerance is not above 0.
+        SettingError: the tolerance is not above 0, or columns are missing.
     """
+    _need("summary", summary, {*CELL, "truth", "bias", "sd", "draws"})
     if not 0 < tolerance < math.inf:
         raise SettingError(f"tolerance: a number above 0 is needed, {tolerance} came")
     rows = []
@@ -176,6 +175,12 @@ def usable_ranges(summary: pd.DataFrame, tolerance: float = 0.1) -> pd.DataFrame
         row |= {"bias_low": low, "bias_high": high, "spread": part["sd"].max(), "holds": _holds(part, row["kind"])}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _need(name: str, frame: pd.DataFrame, columns: set[str]) -> None:
+    absent = columns - set(frame)
+    if absent:
+        raise SettingError(f"{name}: lacks the columns {', '.join(sorted(absent))}")
 
 
 def _holds(part: pd.DataFrame, kind: str) -> float:

@@ -13,6 +13,7 @@ from eecore.errors import SettingError
 from eecore.shapes import Float, Int
 
 AXES = 3  # of the cube of classes: 8 classes
+MOST = 300  # nats a feature: exp(2 x 300) is near the largest float64
 
 
 def one_hot(y: Int[np.ndarray, " N"], classes: int) -> Float[np.ndarray, "N C"]:
@@ -28,7 +29,8 @@ def correlated_gaussians(
     Args:
         n: samples, 2 or more.
         d: features, 1 or more.
-        information: I(X;Z) = -1/2 sum log(1 - rho^2) of all features together, above 0; decides rho.
+        information: I(X;Z) = -1/2 sum log(1 - rho^2) of all features together, above 0 and at most 300 for each;
+            decides rho.
         seed: of the draw.
     Returns:
         X, Z. The noise's variance is `noise_of`.
@@ -44,13 +46,15 @@ def correlated_gaussians(
 def noise_of(information: float, d: int) -> float:
     """Variance s^2 of noise on each of D standard normal features that leaves `information` nats: D/2 log(1 + 1/s^2).
 
+    Raises:
+        SettingError: a number is out of range.
     Example:
         >>> round(4 / 2 * math.log(1 + 1 / noise_of(2.0, 4)), 6)
         2.0
     """
     at_least("d", d, 1)
-    if not 0 < information < math.inf:
-        raise SettingError(f"information: a finite number of nats above 0 is needed, {information} came")
+    if not 1e-300 < information / d <= MOST:
+        raise SettingError(f"information: above 0 and at most {MOST} nats a feature are needed, {information} came")
     return 1 / math.expm1(2 * information / d)
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from eecore.analysis.activations import Activations, activations
-from eecore.analysis.information import binned_information, label_entropy, probe_bound, processing_violations
+from eecore.analysis.information import binned_information, label_entropy, labels, probe_bound, processing_violations
 from eecore.analysis.information_checks import BINS, NEIGHBOURS
 from eecore.analysis.information_critic import infonce_information
 from eecore.analysis.information_kde import kawaguchi_information, kde_information, squared_distances
@@ -51,8 +51,9 @@ def information(
         components: R, for binning, neighbours and InfoNCE; fewer where Z has fewer features.
     Returns:
         Columns place ("block" or "exit"), block (index from 0; of an exit, the one it sits behind), quantity,
-        estimator, value (nats), most (the largest possible value: H(Y), log N, or log N/2 for InfoNCE), n, d (features
-        of Z that the estimator sees). "head" is H(Y) minus the exit's own cross-entropy.
+        estimator, value (nats), most (the largest possible value: log N for I(X;Z), H(Y) for I(Y;Z), log N - H(Y) for
+        I(X;Z|Y); at most log N/2 for InfoNCE), n, d (features of Z that the estimator sees). "head" is H(Y) minus the
+        exit's own cross-entropy.
     Raises:
         SettingError: a setting is out of range, a class has too few samples, or Z is the same for all samples.
     """
@@ -136,13 +137,13 @@ def since_first_epoch(planes: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row for each run and block: dataset, model, regime, seed, block, input, label (changes, nats).
     Raises:
-        SettingError: no network was measured after the first epoch.
+        SettingError: a run was not measured after its first epoch.
     """
     keys = ["dataset", "model", "regime", "seed", "block"]
     trained = planes[planes["trained"] >= 1].sort_values("trained", kind="stable")
-    if trained.empty:
-        raise SettingError("planes: no network was measured after the first epoch")
     runs = trained.groupby(keys, sort=False)[["input", "label"]]
+    if trained.empty or (trained.groupby(keys)["trained"].first() != 1).any():
+        raise SettingError("planes: a run was not measured after its first epoch; take when='training'")
     return (runs.last() - runs.first()).reset_index()
 
 
@@ -154,8 +155,8 @@ def _estimates(z: Tensor, y: Tensor, inputs: np.ndarray, noise: float, component
     few, d = _components(z, components), z.shape[1]
     squared, variance = squared_distances(z), noise * _total_variance(z)
     given_x, given_y = (kde_information(z, of, noise_variance=variance, distances=squared) for of in (None, y))
-    classes = np.unique(y.numpy(), return_inverse=True)[1]
-    coded = one_hot(classes, classes.max() + 1)
+    classes, counts = labels(y)
+    coded = one_hot(classes, len(counts))
     of_few = {
         ("I(X;Z)", "binning"): binned_information(few, bins=BINS),
         ("I(X;Z)", "KSG"): ksg_information(inputs, few, neighbours=NEIGHBOURS),
@@ -200,7 +201,8 @@ def _output(found: Activations, place: str, block: int) -> Tensor:
 
 
 def _rows(found: Found, place: str, block: int, judged: Split) -> list[dict[str, Any]]:
-    n, most = len(judged), {"I(Y;Z)": label_entropy(judged.y)}
+    n, told = len(judged), label_entropy(judged.y)
+    most = {"I(Y;Z)": told, "I(X;Z|Y)": math.log(n) - told}
     rows = []
     for (quantity, estimator), (value, d) in found.items():
         pairs = n - n // 2 if estimator == "InfoNCE" else n

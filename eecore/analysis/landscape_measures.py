@@ -122,14 +122,15 @@ def chosen_surfaces(frame: pd.DataFrame) -> pd.DataFrame:
     Args:
         frame: with a column exit: 1..K and "mean".
     Returns:
-        In this order: "exit 1", the middle exit, the last exit, "training loss"; fewer where K is below 3.
+        In this order: "exit 1", the middle exit (of an even K the earlier one), the last exit, "training loss"; fewer
+        where K is below 3.
     Raises:
         SettingError: there is no exit in the frame.
     """
     exits = sorted({value for value in frame["exit"] if value != MEAN})
     if not exits:
         raise SettingError("frame: expected rows of exits 1 to K, none came")
-    wanted = list(dict.fromkeys([exits[0], exits[len(exits) // 2 - 1], exits[-1]])) if len(exits) > 2 else exits
+    wanted = list(dict.fromkeys([exits[0], exits[(len(exits) - 1) // 2], exits[-1]]))
     names = {value: f"exit {value}" for value in wanted} | {MEAN: "training loss"}
     parts = [frame[frame["exit"] == value].assign(surface=name) for value, name in names.items()]
     return pd.concat(parts, ignore_index=True)

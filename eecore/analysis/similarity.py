@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from eecore.analysis.activations import activations, check_same_samples, checked
+from eecore.analysis.information import entropy
 from eecore.errors import SettingError
 from eecore.models.multi_exit import MultiExit
 from eecore.shapes import Float, Int
@@ -128,28 +129,17 @@ def linear_probe(
     truth = np.searchsorted(classes, test_labels.cpu().numpy())
     log_q = probe.predict_log_proba(judged.numpy())  # (M, C)
     cross_entropy = -float(log_q[np.arange(len(truth)), truth].mean())
-    entropy = label_entropy(test_labels)
+    told = entropy(np.unique(truth, return_counts=True)[1])
     return Probe(
         d=train.shape[1],
         n_train=len(train),
         n_test=len(test),
         accuracy=float((log_q.argmax(1) == truth).mean()),
         cross_entropy=cross_entropy,
-        label_entropy=entropy,
-        information=entropy - cross_entropy,
+        label_entropy=told,
+        information=told - cross_entropy,
         converged=not any(issubclass(w.category, ConvergenceWarning) for w in caught),
     )
-
-
-def label_entropy(labels: Int[Tensor, " N"]) -> float:
-    """Entropy H(Y) of the labels' shares, nats (the plug-in estimate: low by about (C - 1) / 2N).
-
-    Example:
-        >>> round(label_entropy(torch.tensor([0, 0, 3, 3])), 6)  # log 2
-        0.693147
-    """
-    shares = np.unique(labels.cpu().numpy(), return_counts=True)[1] / len(labels)
-    return float(-(shares * np.log(shares)).sum())
 
 
 def probe_table(

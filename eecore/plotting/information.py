@@ -114,7 +114,7 @@ def _need(frame: pd.DataFrame, columns: set[str]) -> None:
         raise SettingError(f"frame: lacks {', '.join(sorted(columns - set(frame))) or 'rows'}")
 
 
-def plane(frame: pd.DataFrame, ax: Axes) -> Axes:
+def plane(frame: pd.DataFrame, ax: Axes, shades: int | None = None) -> Axes:
     """Information plane of one regime: a line for each block over training, mean over the seeds.
 
     A hollow circle is the network before training, a filled one its end, small dots are snapshots, a cross the end of
@@ -123,16 +123,19 @@ def plane(frame: pd.DataFrame, ax: Axes) -> Axes:
     Args:
         frame: columns block, seed, phase, epoch, trained, input, label; from information_measures.information_plane.
         ax: where to draw.
+        shades: colours from the first to the last block; None: as many as there are blocks. Panels that are compared
+            need the same.
     Raises:
         SettingError: a column is missing, or there are no rows.
     """
     _need(frame, {"block", "phase", "epoch", "trained", "input", "label"})
     blocks = sorted(frame["block"].unique())
+    shades = shades or int(blocks[-1]) + 1
     last = frame["phase"].max()
-    for i, block in enumerate(blocks):
+    for block in blocks:
         part = frame[frame["block"] == block]
         path = part.groupby(["trained", "phase"], sort=True)[["input", "label"]].mean().reset_index()
-        colour = colormaps["viridis"](0.9 * i / max(1, len(blocks) - 1))
+        colour = colormaps["viridis"](0.9 * block / max(1, shades - 1))
         ax.plot(path["input"], path["label"], color=colour, marker=".", markersize=3, linewidth=1.2)
         ax.plot(*path[["input", "label"]].iloc[0], color=colour, marker="o", markerfacecolor="white", markersize=5)
         ends = path[path["phase"].between(1, last - 1)].groupby("phase").tail(1)
@@ -143,7 +146,15 @@ def plane(frame: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def planes(frame: pd.DataFrame) -> Figure:
-    """`plane` of every regime (columns) with the same axes, one row for each data set and model; one legend."""
+    """`plane` of every regime (columns) with the same axes, one row for each data set and model; one legend.
+
+    Args:
+        frame: as for `plane`, with columns dataset, model and regime; every regime for every data set and model.
+    Raises:
+        SettingError: a column is missing, there are no rows, or a regime is missing somewhere.
+    """
+    _need(frame, {"dataset", "model", "regime", "block"})
+    shades = int(frame["block"].max()) + 1
     cells = list(dict.fromkeys(zip(frame["dataset"], frame["model"], strict=True)))
     regimes = regime_order(frame["regime"])
     size = (min(10.5, 3.3 * len(regimes) + 1), 3.6 * len(cells) + 0.6)
@@ -151,11 +162,12 @@ def planes(frame: pd.DataFrame) -> Figure:
     for i, (dataset, model) in enumerate(cells):
         for j, regime in enumerate(regimes):
             chosen = (frame["dataset"] == dataset) & (frame["model"] == model) & (frame["regime"] == regime)
-            plane(frame[chosen], axes[i, j])
+            plane(frame[chosen], axes[i, j], shades)
             axes[i, j].set_title(regime_style(regime).label)
             axes[i, j].set_xlabel("I(X;Z), nats")
         axes[i, 0].set_ylabel(f"{dataset}, {model}\nI(Y;Z), nats")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
+    deepest = max(axes[:, 0], key=lambda ax: len(ax.get_legend_handles_labels()[1]))
+    handles, labels = deepest.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)))
     return figure
 

@@ -91,7 +91,7 @@ def contours(
 
 def _surface(part: pd.DataFrame, ax: Axes, norm: LogNorm, lines: Sequence[float]) -> QuadMesh:
     """One panel; the mesh is a picture, the lines stay lines."""
-    if part.duplicated(["a", "b"]).any() or len(part) != part["a"].nunique() * part["b"].nunique():
+    if part.empty or part.duplicated(["a", "b"]).any() or len(part) != part["a"].nunique() * part["b"].nunique():
         raise SettingError("frame: expected a full grid of points for every panel, each point once")
     grid = part.pivot(index="b", columns="a", values="loss")
     a, b, values = grid.columns.to_numpy(dtype=float), grid.index.to_numpy(dtype=float), grid.to_numpy(dtype=float)

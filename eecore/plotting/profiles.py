@@ -34,8 +34,8 @@ def profile(
         frame: one row per line, x and seed.
         ax: where to draw.
         x, y: columns of numbers; rows where y is missing are left out.
-        by: column of the lines; regimes have their colours, numbers those of a sequential map, other values those of
-            a categorical one, in the order in which they come.
+        by: column of the lines; regimes have their colours, numbers in ascending order those of a sequential map,
+            other values those of a categorical one, in the order in which they come.
         xlabel, ylabel: None: the columns' names.
         reference: height of a horizontal line.
         log: logarithmic y axis.
@@ -46,6 +46,8 @@ def profile(
     if absent or frame.empty:
         raise SettingError(f"frame: lacks {', '.join(sorted(absent)) or 'rows'}")
     names = regime_order(frame[by]) if by == "regime" else list(dict.fromkeys(frame[by]))
+    if by != "regime" and _numbers(names):
+        names.sort()
     counts: set[int] = set()
     step = 0.012 * float(np.ptp(frame[x].astype(float)))  # beside each other, so that bars do not hide each other
     for i, name in enumerate(names):
@@ -81,10 +83,13 @@ def _look(by: str, names: list[Any], index: int) -> dict[str, Any]:
     if by == "regime":
         style = regime_style(str(name))
         return {"color": style.colour, "marker": style.marker, "label": style.label, "markersize": 5}
-    ordered = all(isinstance(each, int | float | np.number) for each in names)
     share = index / max(1, len(names) - 1)
-    colour = colormaps["viridis"](0.9 * share) if ordered else colormaps["Dark2"](index % 8)
+    colour = colormaps["viridis"](0.9 * share) if _numbers(names) else colormaps["Dark2"](index % 8)
     return {"color": colour, "marker": _MARKERS[index % len(_MARKERS)], "label": str(name), "markersize": 5}
+
+
+def _numbers(names: list[Any]) -> bool:
+    return all(isinstance(each, int | float | np.number) and not isinstance(each, bool) for each in names)
 
 
 def heat_map(
@@ -110,11 +115,11 @@ def heat_map(
         digits: after the decimal point; below 0: nothing is written.
         xlabel, ylabel: None: the columns' names.
     Raises:
-        SettingError: a column is missing, or there are no rows.
+        SettingError: a column is missing, or there are no values.
     """
     absent = {x, y, value} - set(frame)
-    if absent or frame.empty:
-        raise SettingError(f"frame: lacks {', '.join(sorted(absent)) or 'rows'}")
+    if absent or frame[value].isna().all():
+        raise SettingError(f"frame: lacks {', '.join(sorted(absent)) or 'values'}")
     columns, rows = list(dict.fromkeys(frame[x])), list(dict.fromkeys(frame[y]))
     table = frame.pivot_table(index=y, columns=x, values=value, aggfunc="mean").reindex(index=rows, columns=columns)
     cells = table.to_numpy(dtype=float)
