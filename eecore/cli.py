@@ -12,7 +12,7 @@ from rich.table import Table
 
 from eecore import data, models
 from eecore.errors import EecoreError, SettingError
-from eecore.training import Result, Run, Store, grid, sweep, train
+from eecore.training import Result, Run, Store, grid, pretrained, sweep, train
 from eecore.training.sweep import shared_phases
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ def _console() -> Console:
 
 Dataset = Annotated[str, typer.Option(help="Name of a data set; `eecore data` lists them.")]
 Model = Annotated[str, typer.Option(help="Name of a model; `eecore models` lists them.")]
+Given = Annotated[str | None, typer.Option("--pretrained", help="Weights to start from: a file of `runs export`.")]
 Folder = Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")]
 
 
@@ -57,10 +58,12 @@ def train_command(
     threads: Annotated[int, typer.Option(help="Threads of torch; part of a run's identity.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
     recipe: Annotated[list[str] | None, typer.Option(help="A setting of the recipe, such as lr=0.001.")] = None,
+    given: Given = None,
     store: Folder = None,
 ) -> None:
     """Train one network in one regime; what is stored already is not trained again."""
     settings: dict[str, Any] = {"exits": _exits(exits), "head": head, "threads": threads, "device": device}
+    settings["pretrained"] = given
     run = Run(dataset=dataset, model=model, regime=regime, epochs=epochs, seed=seed, **settings)
     if recipe:
         assert run.recipe is not None
@@ -98,13 +101,14 @@ def sweep_command(
     seeds: Annotated[str, typer.Option(help="Integers, with commas.")] = "0",
     epochs: Annotated[int, typer.Option(help="Epochs of each phase.")] = 10,
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
+    given: Given = None,
     store: Folder = None,
 ) -> None:
     """Train every combination; a prefix that several regimes share is trained once."""
     if not all(word.isdigit() for word in _words(seeds)):
         raise SettingError(f"seeds: expected integers with commas, such as 0,1,2, got {seeds!r}")
     chosen = [int(word) for word in _words(seeds)]
-    runs = grid(_words(datasets), _words(models_), _words(regimes), chosen, epochs=epochs)
+    runs = grid(_words(datasets), _words(models_), _words(regimes), chosen, epochs=epochs, pretrained=given)
     for result in sweep(runs, Store(store), workers):
         _console().print(accuracy_line(result), highlight=False)
     phases, distinct = shared_phases(runs)
@@ -158,14 +162,36 @@ def runs_list(store: Folder = None) -> None:
     _console().print(table)
 
 
+def _one_key(here: Store, key: str) -> str:
+    """The stored key that begins with `key`."""
+    matching = [k for k in here.stored_keys() if k.startswith(key)]
+    if len(matching) != 1:
+        raise SettingError(f"key: {key!r} fits {len(matching)} stored runs; `runs list` shows them")
+    return matching[0]
+
+
+@runs_app.command("export", epilog="Example: python -m eecore runs export 3f2a --to resnet8.safetensors")
+def runs_export(
+    key: Annotated[str, typer.Argument(help="A key, or its beginning.")],
+    to: Annotated[Path, typer.Option(help="The new file.")],
+    store: Folder = None,
+) -> None:
+    """Write backbone and last head of a stored prefix to a file that `train --pretrained` starts from."""
+    here, name = Store(store), _one_key(Store(store), key)
+    entry = here.get(name, "weights")
+    if entry is None:
+        raise SettingError(f"key: {name} has no finished phase")
+    about = {part: entry[1]["identity"][part] for part in ("dataset", "model", "seed")}
+    digest = pretrained.export(entry[0], to, {**about, "key": name})
+    _console().print(f"wrote {to}, sha256 {digest}", highlight=False)
+
+
 @runs_app.command("show", epilog="Example: python -m eecore runs show 3f2a")
 def runs_show(key: Annotated[str, typer.Argument(help="A key, or its beginning.")], store: Folder = None) -> None:
     """The whole record of one stored prefix, as JSON."""
     here = Store(store)
-    matching = [k for k in here.stored_keys() if k.startswith(key)]
-    if len(matching) != 1:
-        raise SettingError(f"key: {key!r} fits {len(matching)} stored runs; `runs list` shows them")
-    record = here.record(matching[0], "logits") or here.record(matching[0], "weights")
+    name = _one_key(here, key)
+    record = here.record(name, "logits") or here.record(name, "weights")
     _console().print_json(json.dumps(record))
 
 

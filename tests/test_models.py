@@ -53,8 +53,8 @@ LITERATURE = {
     "resnet50": (23.52, 1300.0),
     "vit_tiny": (5.4, None),
 }
-# Published for 224 x 224 images and 1000 classes, to the last parameter; MACs in billions. The first two and b0 as
-# in torchvision's documentation; DeiT-Ti, S and B are given there or by their authors as 5.7, 22 and 86 million.
+# Published for 224 x 224 images and 1000 classes; MACs in billions. ResNets, b0 and base are to the last parameter those
+# of torchvision's documentation; Touvron et al. 2021 (DeiT) give 5, 22 and 86 million for tiny, small and base.
 IMAGENET = {
     "resnet34": (21_797_672, 3.66),
     "resnet50": (25_557_032, 4.09),

@@ -76,6 +76,7 @@ def build(
     head: str = "auto",
     seed: int = 0,
     vocabulary: int = 0,
+    device: str = "cpu",
 ) -> MultiExit:
     """Make a model with exits. The same seed gives the same weights; torch's generators stay untouched.
 
@@ -88,8 +89,9 @@ def build(
         head: of the exits before the last: "auto" or a name of `heads.HEADS`.
         seed: from 0 up. Backbone and last head depend on it alone, not on `exits` and `head`.
         vocabulary: how many different tokens there are, where the data are tokens; 0 for other data.
+        device: "cpu", or "meta" for shapes without values.
     Returns:
-        The model on the CPU, in training mode.
+        The model on that device, in training mode.
     Raises:
         SettingError: an argument is wrong, or data, backbone and head do not fit each other.
     Example:
@@ -108,6 +110,7 @@ def build(
         head=head,
         seed=seed,
         vocabulary=vocabulary,
+        device=device,
     )
     return made.model
 
