@@ -53,7 +53,7 @@ LITERATURE = {
     "resnet50": (23.52, 1300.0),
     "vit_tiny": (5.4, None),
 }
-# Published for 224 x 224 images and 1000 classes; MACs in billions. ResNets, b0 and base are to the last parameter those
+# Published for 224 x 224 images and 1000 classes; MACs in billions. ResNets, b0 and base have the exact counts
 # of torchvision's documentation; Touvron et al. 2021 (DeiT) give 5, 22 and 86 million for tiny, small and base.
 IMAGENET = {
     "resnet34": (21_797_672, 3.66),

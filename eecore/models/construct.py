@@ -76,6 +76,7 @@ def construct(
         backbone = make(name, kind, (*sides, int(vocabulary)) if kind == "tokens" else sides)
     kind_of_head, own_head = heads.resolve(head, backbone), backbone.head or "linear"
     macs, states = cost.trace([backbone.stem, *backbone.blocks], sides, kind)
+    _check_layout(backbone, states)
     reached = cost.to_block(macs)
     places = place(exits, reached)
     made = []
@@ -89,6 +90,15 @@ def construct(
             heads.build(head, backbone.layout, tuple(reading(states[-1]).shape[1:]), int(classes))
     model = MultiExit(backbone.stem, backbone.blocks, made, places)
     return Construction(model, kind_of_head, reached, states)
+
+
+def _check_layout(backbone: Backbone, states: Sequence[State]) -> None:
+    """Stop where what exits would read has not the axes of the backbone's layout."""
+    axes = {"map": (3, 4), "tokens": (3,), "vector": (2,)}[backbone.layout]
+    for block, state in enumerate(states[1:]):
+        shape = tuple(reading(state).shape)
+        if len(shape) not in axes:
+            raise SettingError(f"layout: block {block} gives {shape}, which is no {backbone.layout}; see Backbone")
 
 
 @contextmanager
