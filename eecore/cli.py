@@ -13,7 +13,7 @@ from eecore import cli_data, data, models
 from eecore.cli_data import console
 from eecore.data.own import with_size
 from eecore.errors import EecoreError, SettingError
-from eecore.training import Result, Run, Store, grid, sweep, train
+from eecore.training import Result, Run, Store, grid, pretrained, sweep, train
 from eecore.training.sweep import shared_phases
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ Dataset = Annotated[
 ]
 ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which own images are resized; 32 if not given.")]
 Model = Annotated[str, typer.Option(help="Name of a model; `eecore models` lists them.")]
+Given = Annotated[str | None, typer.Option("--pretrained", help="Weights to start from: a file of `runs export`.")]
 Folder = Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")]
 
 
@@ -57,11 +58,13 @@ def train_command(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
     recipe: Annotated[list[str] | None, typer.Option(help="A setting of the recipe, such as lr=0.001.")] = None,
     image_size: ImageSize = None,
+    given: Given = None,
     store: Folder = None,
 ) -> None:
     """Train one network in one regime; what is stored already is not trained again."""
     settings: dict[str, Any] = {"exits": _exits(exits), "head": head, "threads": threads, "device": device}
     dataset = with_size(dataset, image_size)
+    settings["pretrained"] = given
     run = Run(dataset=dataset, model=model, regime=regime, epochs=epochs, seed=seed, **settings)
     if recipe:
         assert run.recipe is not None
@@ -100,6 +103,7 @@ def sweep_command(
     epochs: Annotated[int, typer.Option(help="Epochs of each phase.")] = 10,
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     image_size: ImageSize = None,
+    given: Given = None,
     store: Folder = None,
 ) -> None:
     """Train every combination; a prefix that several regimes share is trained once."""
@@ -107,7 +111,7 @@ def sweep_command(
         raise SettingError(f"seeds: expected integers with commas, such as 0,1,2, got {seeds!r}")
     chosen = [int(word) for word in _words(seeds)]
     sized = [with_size(name, image_size) for name in _words(datasets)]
-    runs = grid(sized, _words(models_), _words(regimes), chosen, epochs=epochs)
+    runs = grid(sized, _words(models_), _words(regimes), chosen, epochs=epochs, pretrained=given)
     for result in sweep(runs, Store(store), workers):
         console().print(accuracy_line(result), highlight=False)
     phases, distinct = shared_phases(runs)
@@ -150,14 +154,36 @@ def runs_list(store: Folder = None) -> None:
     console().print(table)
 
 
+def _one_key(here: Store, key: str) -> str:
+    """The stored key that begins with `key`."""
+    matching = [k for k in here.stored_keys() if k.startswith(key)]
+    if len(matching) != 1:
+        raise SettingError(f"key: {key!r} fits {len(matching)} stored runs; `runs list` shows them")
+    return matching[0]
+
+
+@runs_app.command("export", epilog="Example: python -m eecore runs export 3f2a --to resnet8.safetensors")
+def runs_export(
+    key: Annotated[str, typer.Argument(help="A key, or its beginning.")],
+    to: Annotated[Path, typer.Option(help="The new file.")],
+    store: Folder = None,
+) -> None:
+    """Write backbone and last head of a stored prefix to a file that `train --pretrained` starts from."""
+    here, name = Store(store), _one_key(Store(store), key)
+    entry = here.get(name, "weights")
+    if entry is None:
+        raise SettingError(f"key: {name} has no finished phase")
+    about = {part: entry[1]["identity"][part] for part in ("dataset", "model", "seed")}
+    digest = pretrained.export(entry[0], to, {**about, "key": name})
+    console().print(f"wrote {to}, sha256 {digest}", highlight=False)
+
+
 @runs_app.command("show", epilog="Example: python -m eecore runs show 3f2a")
 def runs_show(key: Annotated[str, typer.Argument(help="A key, or its beginning.")], store: Folder = None) -> None:
     """The whole record of one stored prefix, as JSON."""
     here = Store(store)
-    matching = [k for k in here.stored_keys() if k.startswith(key)]
-    if len(matching) != 1:
-        raise SettingError(f"key: {key!r} fits {len(matching)} stored runs; `runs list` shows them")
-    record = here.record(matching[0], "logits") or here.record(matching[0], "weights")
+    name = _one_key(here, key)
+    record = here.record(name, "logits") or here.record(name, "weights")
     console().print_json(json.dumps(record))
 
 

@@ -17,6 +17,7 @@ from eecore.analysis.permutations import permutation_groups, permute
 from eecore.errors import SettingError
 
 FAMILIES = ("mlp_nano", "resnet_nano", "vit_nano")
+RESNET_MSDNET = ("resnet_nano", "msdnet")  # heads that begin with a convolution
 
 
 @cache
@@ -142,8 +143,10 @@ def test_no_barrier_from_a_network_to_itself():
     assert barrier(frame)[["loss", "error"]].to_numpy().max() < 1e-5
 
 
-@pytest.mark.parametrize("head", ["auto", "linear"])
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [*((name, head) for name in FAMILIES for head in ("auto", "linear")), ("vit_nano_cls", "auto"), RESNET_MSDNET],
+)
 def test_permuted_networks_compute_the_same_and_are_matched_exactly(name, head):
     model, x = trained(name, head=head), data.load("synthetic").test.x
     before, state = snapshot(model), model.state_dict()

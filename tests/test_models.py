@@ -25,11 +25,23 @@ TABLE = {
     "resnet18": (11_173_962, 555_422_720, 8, [2, 4, 7], [211_505_152, 345_763_840, 555_484_160]),
     "resnet34": (21_282_122, 1_159_402_496, 16, [4, 10, 15], [362_500_096, 798_748_672, 1_159_463_936]),
     "resnet50": (23_520_842, 1_297_829_888, 16, [4, 10, 15], [412_893_184, 891_207_680, 1_298_075_648]),
+    "msdnet_nano": (89_158, 4_010_624, 4, [0, 1, 3], [2_413_504, 3_745_344, 5_449_920]),
+    "msdnet5": (655_446, 34_760_960, 5, [0, 2, 4], [14_955_776, 29_648_384, 41_915_136]),
+    "msdnet7": (842_374, 51_880_192, 7, [1, 3, 6], [21_695_744, 39_214_592, 60_361_472]),
+    "msdnet10": (1_201_438, 78_935_296, 10, [2, 5, 9], [29_467_904, 57_443_840, 89_628_416]),
+    "msdnet5_lin": (815_586, 45_933_824, 5, [1, 3, 4], [11_972_864, 36_606_464, 53_309_184]),
+    "msdnet7_lin": (1_612_054, 110_893_312, 7, [3, 5, 6], [38_272_256, 93_003_264, 121_365_248]),
+    "efficientnet_nano": (14_260, 1_433_280, 5, [1, 3, 4], [295_552, 1_101_952, 1_439_680]),
+    "efficientnet_b0": (4_020_358, 116_167_168, 16, [6, 11, 15], [36_374_784, 76_982_784, 116_210_688]),
     "vit_nano": (59_882, 5_112_128, 6, [1, 3, 5], [1_966_400, 3_539_584, 5_112_768]),
     "vit_micro": (698_890, 50_725_824, 9, [2, 5, 8], [17_695_680, 34_211_712, 50_727_744]),
     "vit_tiny": (5_362_378, 359_204_736, 12, [3, 7, 11], [120_129_408, 239_668_992, 359_208_576]),
     "vit_small": (21_341_578, 1_397_886_720, 12, [3, 7, 11], [466_751_232, 932_322_816, 1_397_894_400]),
     "vit_base": (85_150_474, 5_513_682_432, 12, [3, 7, 11], [1_839_472_128, 3_676_584_960, 5_513_697_792]),
+    "vit_nano_cls": (59_946, 5_210_816, 6, [1, 3, 5], [1_999_296, 3_605_376, 5_211_456]),
+    "vit_tiny_cls": (5_362_762, 365_107_584, 12, [3, 7, 11], [122_097_024, 243_604_224, 365_111_424]),
+    "vit_small_cls": (21_342_346, 1_420_309_248, 12, [3, 7, 11], [474_225_408, 947_271_168, 1_420_316_928]),
+    "vit_base_cls": (85_152_010, 5_600_994_816, 12, [3, 7, 11], [1_868_576_256, 3_734_793_216, 5_601_010_176]),
     "mlp_nano": (461_322, 460_032, 5, [0, 1, 4], [394_496, 412_160, 462_592]),
     "mlp_small": (1_053_706, 1_051_136, 5, [0, 1, 4], [788_992, 857_088, 1_056_256]),
 }
@@ -41,8 +53,18 @@ LITERATURE = {
     "resnet50": (23.52, 1300.0),
     "vit_tiny": (5.4, None),
 }
+# Published for 224 x 224 images and 1000 classes; MACs in billions. ResNets, b0 and base have the exact counts
+# of torchvision's documentation; Touvron et al. 2021 (DeiT) give 5, 22 and 86 million for tiny, small and base.
+IMAGENET = {
+    "resnet34": (21_797_672, 3.66),
+    "resnet50": (25_557_032, 4.09),
+    "efficientnet_b0": (5_288_548, 0.39),
+    "vit_tiny_cls": (5_717_416, 1.25),
+    "vit_small_cls": (22_050_664, 4.6),
+    "vit_base_cls": (86_567_656, 17.56),
+}
 CIFAR = {"kind": "image", "shape": (3, 32, 32), "classes": 10}
-SMALL = ["resnet_nano", "resnet8", "vit_nano", "mlp_nano"]
+SMALL = ["resnet_nano", "resnet8", "msdnet_nano", "efficientnet_nano", "vit_nano", "vit_nano_cls", "mlp_nano"]
 DATA = [("image", (1, 8, 8), "auto"), ("image", (1, 28, 28), "linear"), ("image", (3, 32, 32), "auto")]
 DATA += [("sequence", (1, 40), "auto"), ("sequence", (1, 40), "linear")]
 
@@ -50,6 +72,13 @@ DATA += [("sequence", (1, 40), "auto"), ("sequence", (1, 40), "linear")]
 def small(name="vit_nano", **settings):
     """A small model on sequences, in eval mode."""
     return models.build(name, **{"kind": "sequence", "shape": (1, 40), "classes": 10} | settings).eval()
+
+
+def same_state(a, b):
+    """Whether two states are equal, be they one tensor or several."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    return len(a) == len(b) and all(map(torch.equal, a, b))
 
 
 def test_table_names_every_model():
@@ -67,7 +96,9 @@ def test_table(name):
     assert described["exits"] == exits
     assert described["macs"] == macs
     assert described["backbone_macs"] == backbone_macs
-    assert described["head"] == ("pooled" if name.startswith("resnet") else "linear")
+    expected = {"resnet": "pooled", "efficientnet": "pooled", "msdnet": "msdnet"}
+    family = next((f for f in expected if name.startswith(f)), None)
+    assert described["head"] == expected.get(family, "class_token" if name.endswith("_cls") else "linear")
 
 
 @pytest.mark.parametrize("name", LITERATURE)
@@ -75,6 +106,21 @@ def test_sizes_agree_with_the_literature(name):
     parameters, macs = LITERATURE[name]
     assert TABLE[name][0] / 1e6 == pytest.approx(parameters, rel=0.01)
     assert macs is None or TABLE[name][1] / 1e6 == pytest.approx(macs, rel=0.005)
+
+
+@pytest.mark.parametrize("name", IMAGENET)
+def test_sizes_on_imagenet_are_the_published_ones(name):
+    parameters, billions = IMAGENET[name]
+    found = models.describe(name, kind="image", shape=(3, 224, 224), classes=1000, exits=())
+    assert found["parameters"] == parameters
+    assert found["backbone_macs"] / 1e9 == pytest.approx(billions, rel=0.012)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("resnet34", 21.33), ("resnet50", 23.71)])
+def test_residual_networks_on_cifar_100(name, millions):
+    """ImageNet's widths behind a 3 x 3 stem."""
+    found = models.describe(name, **CIFAR | {"classes": 100}, exits=())
+    assert found["parameters"] / 1e6 == pytest.approx(millions, abs=0.005)
 
 
 @pytest.mark.parametrize("name", models.names())
@@ -102,8 +148,8 @@ def test_every_way_to_run_a_model_gives_the_same_logits(name, kind, shape, head)
             assert torch.equal(exit_head(state), logits[k])
             assert torch.equal(exit_head.classify(exit_head.reduce(state)), logits[k])
             assert torch.equal(model.forward_to(x, k), logits[k])
-            assert torch.equal(inputs[k], state)
-            assert torch.equal(outputs[model.exits[k]], state)
+            assert same_state(inputs[k], state)
+            assert same_state(outputs[model.exits[k]], state)
         assert model(x[:1]).shape == (model.n_exits, 1, 7)  # a batch of one
         torch.testing.assert_close(model(x[:1]), logits[:, :1], rtol=1e-4, atol=1e-5)
 
@@ -216,6 +262,36 @@ def test_linear_head_by_hand():
     assert heads.build("linear", "map", (6, 4, 2), 3).reduce(image).shape == (5, 6)
 
 
+def test_class_token_head_by_hand():
+    """The head reads the first token only; the token is learned, has a position, and sees the patches."""
+    model = small("vit_nano_cls")
+    assert [type(head).__name__ for head in model.heads] == ["LinearHead"] * 6
+    x = torch.randn(3, 1, 40)
+    tokens = model.stem(x)
+    assert tokens.shape == (3, 11, 32)
+    torch.testing.assert_close(tokens[:, 0], (model.stem.class_token + model.stem.position[0]).expand(3, -1))
+    state, head = model.head_inputs(x)[2], model.heads[2]
+    torch.testing.assert_close(head(state), head.linear(head.norm(state[:, 0])))
+    assert torch.equal(head(state), head((torch.ones(3, 11), state)))
+    other = torch.cat([state[:, :1], torch.randn(3, 10, 32)], dim=1)
+    assert torch.equal(head(other), head(state))
+    mean = models.build("vit_nano_cls", kind="sequence", shape=(1, 40), classes=10, head="linear").heads[2]
+    assert not torch.equal(mean(other), mean(state))
+
+
+def test_inverted_bottleneck_by_hand():
+    block = models.build("efficientnet_nano", **CIFAR).eval().blocks[2]
+    assert block.residual
+    body, x, scale = block.body, torch.randn(2, 16, 8, 8), (1 + 1e-5) ** -0.5
+    functional = nn.functional
+    y = functional.silu(functional.conv2d(x, body[0].weight) * scale)
+    y = functional.silu(functional.conv2d(y, body[3].weight, padding=1, groups=48) * scale)
+    attention = body[6]
+    weights = functional.silu(attention.squeeze(y.mean((2, 3), keepdim=True)))
+    y = y * torch.sigmoid(attention.excite(weights))
+    torch.testing.assert_close(block(x), x + functional.conv2d(y, body[7].weight) * scale)
+
+
 def test_linear_head_takes_the_mean_of_the_tokens_that_are_there():
     x, mask = torch.randn(2, 6, 8), torch.tensor([[1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1]])
     head = heads.build("linear", "tokens", (6, 8), 3)
@@ -307,10 +383,12 @@ def test_wrong_exits_say_what_is_allowed(exits):
         ({"kind": "tokens", "shape": (16,)}, "^vit_nano needs an image or a sequence, tokens came"),
         ({"name": "resnet8", "kind": "tokens", "shape": (16,)}, "^resnet8 needs an image or a sequence"),
         ({"name": "mlp_nano", "kind": "tokens", "shape": (16,)}, "^mlp_nano needs an image or a sequence"),
-        ({"head": "pool"}, "^head: .*did you mean 'pooled'.*Known: auto, linear, pooled"),
+        ({"head": "pool"}, "^head: .*did you mean 'pooled'.*Known: auto, linear, pooled, msdnet, class_token"),
         ({"head": "pooled"}, "^head: 'pooled' needs a feature map, this backbone gives tokens"),
         ({"head": "pooled", "exits": ()}, "^head: 'pooled' needs a feature map, this backbone gives tokens"),
         ({"name": "mlp_nano", "head": "pooled"}, "needs a feature map, this backbone gives vector"),
+        ({"head": "class_token"}, "^head: 'class_token' needs a model with a class token, such as vit_tiny_cls"),
+        ({"name": "resnet8", "head": "class_token"}, "^head: 'class_token' needs a model with a class token"),
         ({"classes": 0}, "^classes: 0 came"),
         ({"seed": -1}, "^seed: -1 came"),
         ({"seed": True}, "^seed: True came"),

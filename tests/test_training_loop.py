@@ -34,7 +34,7 @@ def backbone_names(model):
     return {name for name in model.state_dict() if name.startswith(("stem.", "blocks.", last))}
 
 
-@pytest.mark.parametrize("name", ["resnet_nano", "vit_nano", "mlp_nano"])
+@pytest.mark.parametrize("name", ["resnet_nano", "msdnet_nano", "vit_nano", "vit_nano_cls", "mlp_nano"])
 def test_heads_phase_leaves_the_backbone_bit_identical_buffers_included(name):
     model = make(name)
     train_phase(model, SYNTHETIC, Phase("backbone", 1), FAST, seed=0)

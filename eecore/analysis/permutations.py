@@ -60,7 +60,8 @@ def permutation_groups(model: MultiExit) -> dict[str, list[Axis]]:
         return _of_resnet(model)
     if kinds == {Block}:
         return _of_vit(model)
-    if kinds == {nn.Sequential} and all(isinstance(next(block.children()), nn.Linear) for block in model.blocks):
+    perceptron = [nn.Linear, nn.BatchNorm1d, nn.ReLU]
+    if all([type(part) for part in block.children()] == perceptron for block in model.blocks):
         return _of_mlp(model)
     raise SettingError("model: matching knows perceptrons, residual networks and transformers, not these blocks")
 
@@ -109,7 +110,9 @@ def _norm(prefix: str, units: int, layer_norm: bool = False) -> list[Axis]:
 
 def _heads_behind(model: MultiExit, state: State, block: int, units: int) -> list[Axis]:
     """The classifier that reads a block's features, whose order is features first, then positions."""
-    names = [f"heads.{k}.linear.weight" for k, behind in enumerate(model.exits) if behind == block]
+    heads = [f"heads.{k}" for k, behind in enumerate(model.exits) if behind == block]
+    convolution = "convolutions.0.0.weight"  # of a head that begins with one
+    names = [f"{h}.{convolution}" if f"{h}.{convolution}" in state else f"{h}.linear.weight" for h in heads]
     return [Axis(name, 1, units, inner=state[name].shape[1] // units) for name in names]
 
 
@@ -154,6 +157,8 @@ def _of_vit(model: MultiExit) -> dict[str, list[Axis]]:
     width = state["stem.position"].shape[1]
     stream = [Axis("stem.project.weight", 0, width), Axis("stem.project.bias", 0, width)]
     stream.append(Axis("stem.position", 1, width))
+    if "stem.class_token" in state:
+        stream.append(Axis("stem.class_token", 0, width))
     groups = {"stream": stream}
     for i, block in enumerate(model.blocks):
         at, qkv = f"blocks.{i}", f"blocks.{i}.attention.qkv"

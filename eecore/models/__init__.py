@@ -9,7 +9,21 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from eecore.errors import SettingError, choose
-from eecore.models import backbone, construct, cost, heads, mlp, multi_exit, placement, resnet, vit
+from eecore.models import (
+    backbone,
+    construct,
+    cost,
+    efficientnet,
+    heads,
+    heads_conv,
+    layers,
+    mlp,
+    msdnet,
+    multi_exit,
+    placement,
+    resnet,
+    vit,
+)
 from eecore.models.backbone import Backbone
 from eecore.models.construct import Maker
 from eecore.models.cost import backbone_macs, exit_macs, head_macs
@@ -62,6 +76,7 @@ def build(
     head: str = "auto",
     seed: int = 0,
     vocabulary: int = 0,
+    device: str = "cpu",
 ) -> MultiExit:
     """Make a model with exits. The same seed gives the same weights; torch's generators stay untouched.
 
@@ -71,11 +86,12 @@ def build(
         shape: of one sample: (C, H, W), (C, L) or (S,).
         classes: number of classes, from 1 up.
         exits: "every", "every:2", "macs:4" or block indices, see `placement.place`.
-        head: of the exits before the last: "auto", "linear" or "pooled".
+        head: of the exits before the last: "auto" or a name of `heads.HEADS`.
         seed: from 0 up. Backbone and last head depend on it alone, not on `exits` and `head`.
         vocabulary: how many different tokens there are, where the data are tokens; 0 for other data.
+        device: "cpu", or "meta" for shapes without values.
     Returns:
-        The model on the CPU, in training mode.
+        The model on that device, in training mode.
     Raises:
         SettingError: an argument is wrong, or data, backbone and head do not fit each other.
     Example:
@@ -94,6 +110,7 @@ def build(
         head=head,
         seed=seed,
         vocabulary=vocabulary,
+        device=device,
     )
     return made.model
 
@@ -148,9 +165,9 @@ def describe(
 def source_modules(name: str) -> list[ModuleType]:
     """Modules that decide what `build(name, ...)` makes: the family's own and those that all share."""
     family = sys.modules[_MAKERS[choose("model", name, _MAKERS)].__module__]
-    return [family, backbone, construct, cost, heads, multi_exit, placement]
+    return [family, backbone, construct, cost, heads, heads_conv, layers, multi_exit, placement]
 
 
-for _family in (resnet, vit, mlp):
+for _family in (resnet, msdnet, efficientnet, vit, mlp):
     for _name in _family.MODELS:
         register(_name, _family.backbone)

@@ -32,11 +32,16 @@ class Backbone:
         layout: of the tensor that an exit reads behind every block: "map" (B, C, L) or (B, C, H, W), "tokens"
             (B, S, D), "vector" (B, D). With "tokens" a state of two tensors is (mask, tokens): the mask, (B, S) of
             ones and zeros, says which tokens are there.
+        head: name of the head that belongs to this backbone: its last exit always has it, the others under "auto".
+            None: the last one is "linear", and "auto" follows the layout.
+        class_token: whether the first token stands for the whole sample ("tokens" only).
     """
 
     stem: nn.Module
     blocks: tuple[nn.Module, ...]
     layout: Layout
+    head: str | None = None
+    class_token: bool = False
 
 
 def reading(state: State) -> Tensor:

@@ -52,8 +52,9 @@ def construct(
     """Make the backbone, place the exits, and give each a head.
 
     The backbone and the head behind a block depend on the seed and on nothing that is chosen elsewhere:
-    models that differ in `exits` or `head` share them. The last head, the backbone's own classifier, is
-    always "linear" (global mean, then linear), whatever `head` says, so that phase 1 is the same for all.
+    models that differ in `exits` or `head` share them. The last head is the backbone's own classifier,
+    `Backbone.head` or else "linear" (global mean, then linear), whatever `head` says, so that phase 1 is the same
+    for all.
 
     Args:
         make: family function, (name, kind, shape) -> Backbone.
@@ -73,8 +74,9 @@ def construct(
         raise SettingError(f"seed: {seed!r} came, a whole number from 0 up is needed")
     with torch.device(device), _seeded(seed, "backbone"):
         backbone = make(name, kind, (*sides, int(vocabulary)) if kind == "tokens" else sides)
-    kind_of_head = heads.resolve(head, backbone.layout)
+    kind_of_head, own_head = heads.resolve(head, backbone), backbone.head or "linear"
     macs, states = cost.trace([backbone.stem, *backbone.blocks], sides, kind)
+    _check_layout(backbone, states)
     reached = cost.to_block(macs)
     places = place(exits, reached)
     made = []
@@ -82,12 +84,21 @@ def construct(
         last = block == places[-1]
         features = tuple(reading(states[1 + block]).shape[1:])
         with torch.device(device), _seeded(seed, f"head {block}"):
-            made.append(heads.build("linear" if last else kind_of_head, backbone.layout, features, int(classes)))
+            made.append(heads.build(own_head if last else kind_of_head, backbone.layout, features, int(classes)))
     if head != "auto":  # an impossible head is refused even where only the last exit is asked for
         with torch.device("meta"):
             heads.build(head, backbone.layout, tuple(reading(states[-1]).shape[1:]), int(classes))
     model = MultiExit(backbone.stem, backbone.blocks, made, places)
     return Construction(model, kind_of_head, reached, states)
+
+
+def _check_layout(backbone: Backbone, states: Sequence[State]) -> None:
+    """Stop where what exits would read has not the axes of the backbone's layout."""
+    axes = {"map": (3, 4), "tokens": (3,), "vector": (2,)}[backbone.layout]
+    for block, state in enumerate(states[1:]):
+        shape = tuple(reading(state).shape)
+        if len(shape) not in axes:
+            raise SettingError(f"layout: block {block} gives {shape}, which is no {backbone.layout}; see Backbone")
 
 
 @contextmanager

@@ -11,12 +11,14 @@ correctness as well as of speed: on a CPU the counter does not see fused attenti
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from eecore.errors import SettingError
 from eecore.models.backbone import State, check_data
 from eecore.models.multi_exit import MultiExit
 
@@ -30,6 +32,8 @@ def trace(parts: Sequence[nn.Module], shape: Sequence[int], kind: str) -> tuple[
         kind: of the data, see `check_data`.
     Returns:
         MACs of each part, and its output for that sample: a state without values.
+    Raises:
+        SettingError: a part cannot take what the one before gives, or gives something else than tensors.
     Example:
         >>> macs, states = trace([nn.Flatten(), nn.Linear(40, 7)], (1, 40), "sequence")
         >>> macs, [tuple(state.shape) for state in states]
@@ -38,8 +42,8 @@ def trace(parts: Sequence[nn.Module], shape: Sequence[int], kind: str) -> tuple[
     dtype = torch.int64 if kind == "tokens" else torch.float32
     state: State = torch.empty((1, *check_data(kind, shape)), dtype=dtype, device="meta")
     macs, states = [], []
-    for part in parts:
-        part_macs, state = _count(part, state)
+    for place, part in enumerate(parts):
+        part_macs, state = _fitting(place, part, state)
         macs.append(part_macs)
         states.append(state)
     return macs, states
@@ -96,7 +100,23 @@ def _costs(model: MultiExit, shape: Sequence[int], kind: str) -> tuple[list[int]
     return to_block(macs), of_heads(model, states)
 
 
-def _count(part: nn.Module, x: State) -> tuple[int, State]:
+def _fitting(place: int, part: nn.Module, state: State) -> tuple[int, State]:
+    """MACs and output of a part of a network, the stem being in place 0; one line where it does not fit."""
+    name = f"block {place - 1} ({type(part).__name__})" if place else f"the stem ({type(part).__name__})"
+    try:
+        macs, output = _count(part, state)
+    except (RuntimeError, TypeError, IndexError) as error:
+        came = [tuple(tensor.shape) for tensor in (state if isinstance(state, tuple) else (state,))]
+        reason = str(error).strip().partition("\n")[0]
+        raise SettingError(f"model: {name} cannot take what comes, {came}: {reason}") from error
+    if not all(
+        isinstance(tensor, Tensor) for tensor in (output if isinstance(output, tuple) and output else (output,))
+    ):
+        raise SettingError(f"model: {name} gives {type(output).__name__}, not a tensor or a tuple of tensors")
+    return macs, output
+
+
+def _count(part: nn.Module, x: State) -> tuple[int, Any]:
     """MACs of one module for the meta state `x`, and its output; the module is not changed."""
     tensors = [*part.named_parameters(), *part.named_buffers()]
     shapes_only = {

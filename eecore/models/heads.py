@@ -6,18 +6,21 @@ where the backbone is frozen; all that a head learns is in `classify`.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eecore.errors import SettingError, choose
-from eecore.models.backbone import Layout, State, reading
+from eecore.models.backbone import Backbone, Layout, State, reading
+from eecore.models.heads_conv import MSDNetHead
 from eecore.shapes import Float
 
 
 class LinearHead(nn.Module):
-    """Mean over positions, then one linear map.
+    """Mean over positions, or the class token, then one linear map.
 
     Tokens pass through a LayerNorm first, as at the end of a pre-norm transformer. Its scale and shift are the same
     for every token, so they are applied to the mean instead, which gives the same and lets `reduce` take the mean.
@@ -27,24 +30,26 @@ class LinearHead(nn.Module):
         layout: of the features, see `Backbone`.
         shape: of one sample's features: (D, H, W) or (D, L), (S, D), (D,).
         classes: number of logits.
+        first: read the first token, a class token, instead of the mean over all.
     """
 
-    def __init__(self, layout: Layout, shape: tuple[int, ...], classes: int) -> None:
+    def __init__(self, layout: Layout, shape: tuple[int, ...], classes: int, first: bool = False) -> None:
         super().__init__()
-        self.layout = layout
+        self.layout, self.first = layout, first
         width = shape[-1] if layout == "tokens" else shape[0]
         self.norm = nn.LayerNorm(width) if layout == "tokens" else nn.Identity()
         self.linear = nn.Linear(width, classes)
 
     def reduce(self, state: State) -> Float[Tensor, "B D"]:
-        """Global average of a feature map or of normalised tokens; vectors unchanged."""
+        """Global average of a feature map or of normalised tokens, or the first of these; vectors unchanged."""
         x = reading(state)
         if self.layout == "map":
             return x.flatten(2).mean(2)
         if not isinstance(self.norm, nn.LayerNorm):
             return x
+        x = x[:, :1] if self.first else x
         tokens = F.layer_norm(x, self.norm.normalized_shape, eps=self.norm.eps)  # (B, S, D)
-        if isinstance(state, Tensor):
+        if self.first or isinstance(state, Tensor):
             return tokens.mean(1)
         there = state[0].unsqueeze(2).to(tokens.dtype)  # (B, S, 1)
         return (tokens * there).sum(1) / there.sum(1).clamp(min=1)
@@ -115,7 +120,13 @@ class PooledHead(nn.Module):
         return self.classify(self.reduce(state))
 
 
-HEADS: dict[str, type[LinearHead] | type[PooledHead]] = {"linear": LinearHead, "pooled": PooledHead}
+Head = LinearHead | PooledHead | MSDNetHead
+HEADS: dict[str, Callable[[Layout, tuple[int, ...], int], Head]] = {
+    "linear": LinearHead,
+    "pooled": PooledHead,
+    "msdnet": MSDNetHead,
+    "class_token": partial(LinearHead, first=True),
+}
 
 
 def names() -> list[str]:
@@ -123,24 +134,28 @@ def names() -> list[str]:
     return ["auto", *HEADS]
 
 
-def resolve(name: str, layout: Layout) -> str:
-    """The head that a name means for a layout: "auto" is "pooled" on maps and "linear" elsewhere.
+def resolve(name: str, backbone: Backbone) -> str:
+    """The head that a name means for a backbone.
+
+    "auto" is the backbone's own head where it has one, else "pooled" on maps and "linear" elsewhere.
 
     Raises:
-        SettingError: the name is not known.
+        SettingError: the name is not known, or "class_token" came for a backbone that carries none.
     Example:
-        >>> resolve("auto", "map"), resolve("auto", "tokens")
+        >>> resolve("auto", Backbone(nn.Identity(), (), "map")), resolve("auto", Backbone(nn.Identity(), (), "tokens"))
         ('pooled', 'linear')
     """
     if choose("head", name, names()) == "auto":
-        return "pooled" if layout == "map" else "linear"
+        return backbone.head or ("pooled" if backbone.layout == "map" else "linear")
+    if name == "class_token" and not backbone.class_token:
+        raise SettingError("head: 'class_token' needs a model with a class token, such as vit_tiny_cls; use 'linear'")
     return name
 
 
-def build(name: str, layout: Layout, shape: tuple[int, ...], classes: int) -> LinearHead | PooledHead:
-    """Make one head for features of this layout and shape.
+def build(name: str, layout: Layout, shape: tuple[int, ...], classes: int) -> Head:
+    """Make one head, by its name in `HEADS`, for features of this layout and shape.
 
     Raises:
-        SettingError: the name is not known, or the head does not fit the features.
+        SettingError: the head does not fit the features.
     """
-    return HEADS[resolve(name, layout)](layout, shape, classes)
+    return HEADS[name](layout, shape, classes)

@@ -10,16 +10,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from eecore.models.backbone import Backbone, needs_grid
-
-CONV = {1: nn.Conv1d, 2: nn.Conv2d}
-NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
-POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
-
-
-def conv_norm(axes: int, inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size at stride 1, without bias, and its batch normalisation."""
-    conv = CONV[axes](inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-    return nn.Sequential(conv, NORM[axes](outputs))
+from eecore.models.layers import POOL, conv_norm, conv_norm_relu, he_normal
 
 
 class Residual(nn.Module):
@@ -113,10 +104,7 @@ def backbone(name: str, kind: str, shape: Sequence[int]) -> Backbone:
             block = Residual(axes, inputs, width, 2 if stage and i == 0 else 1, size.bottleneck)
             inputs = block.outputs
             blocks.append(block)
-    for part in (stem, *blocks):
-        for module in part.modules():
-            if isinstance(module, nn.Conv1d | nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    he_normal([stem, *blocks])
     return Backbone(stem, tuple(blocks), "map")
 
 
@@ -129,4 +117,4 @@ def _stem(size: Size, axes: int, shape: Sequence[int]) -> nn.Sequential:
     kernel, stride = 3, 1
     if size.stem == "small" and axes == 2 and side >= 16:
         kernel, stride = (5, 4) if side >= 28 else (3, 2)
-    return nn.Sequential(*conv_norm(axes, shape[0], size.widths[0], kernel, stride), nn.ReLU())
+    return conv_norm_relu(axes, shape[0], size.widths[0], kernel, stride)

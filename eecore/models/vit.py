@@ -1,11 +1,11 @@
-"""Vision transformers for images and sequences: pre-norm, no class token (heads take the mean over tokens).
+"""Vision transformers for images and sequences: pre-norm; heads take the mean over tokens, or a class token.
 
 B batch, C channels, H and W image sides, L length, S sequence of tokens, D features.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -24,20 +24,27 @@ class PatchEmbedding(nn.Module):
         patch: distance of the patches, which divides the sides of the data.
         width: D.
         overlap: patches are twice as long as their distance, so that neighbours share half of their data.
+        class_token: put a learned token before the patches, with a position of its own.
     """
 
-    def __init__(self, shape: Sequence[int], patch: int, width: int, overlap: bool) -> None:
+    def __init__(self, shape: Sequence[int], patch: int, width: int, overlap: bool, class_token: bool = False) -> None:
         super().__init__()
         conv = nn.Conv1d if len(shape) == 2 else nn.Conv2d
         kernel, padding = (2 * patch, (patch + 1) // 2) if overlap else (patch, 0)
         self.project = conv(shape[0], width, kernel, stride=patch, padding=padding)
         tokens = math.prod(side // patch for side in shape[1:])
-        self.position = nn.Parameter(torch.empty(tokens, width))
+        self.position = nn.Parameter(torch.empty(tokens + class_token, width))
         nn.init.normal_(self.position, std=0.02)
+        self.class_token = nn.Parameter(torch.empty(width)) if class_token else None
+        if self.class_token is not None:
+            nn.init.normal_(self.class_token, std=0.02)
 
     def forward(self, x: Tensor) -> Float[Tensor, "B S D"]:
         """Tokens of a batch of data."""
-        return self.project(x).flatten(2).transpose(1, 2) + self.position
+        tokens = self.project(x).flatten(2).transpose(1, 2)
+        if self.class_token is not None:
+            tokens = torch.cat([self.class_token.expand(len(x), 1, -1), tokens], dim=1)
+        return tokens + self.position
 
 
 class Attention(nn.Module):
@@ -79,13 +86,15 @@ class Block(nn.Module):
 
 @dataclass(frozen=True)
 class Size:
-    """Settings of one named transformer: blocks, D, attention heads, the perceptron's width over D, overlap."""
+    """Settings of one named transformer: blocks, D, attention heads, the perceptron's width over D, overlap, and
+    whether it has a class token, which all its heads then read."""
 
     blocks: int
     width: int
     attention_heads: int
     ratio: int
     overlap: bool = False
+    class_token: bool = False
 
 
 MODELS = {
@@ -95,6 +104,7 @@ MODELS = {
     "vit_small": Size(blocks=12, width=384, attention_heads=6, ratio=4),
     "vit_base": Size(blocks=12, width=768, attention_heads=12, ratio=4),
 }
+MODELS |= {f"{name}_cls": replace(size, class_token=True) for name, size in MODELS.items() if name != "vit_micro"}
 
 
 def backbone(name: str, kind: str, shape: Sequence[int]) -> Backbone:
@@ -116,9 +126,10 @@ def backbone(name: str, kind: str, shape: Sequence[int]) -> Backbone:
     """
     needs_grid(name, kind)
     size = MODELS[name]
-    stem = PatchEmbedding(shape, patch_side(name, shape), size.width, size.overlap)
+    stem = PatchEmbedding(shape, patch_side(name, shape), size.width, size.overlap, size.class_token)
     blocks = [Block(size.width, size.attention_heads, size.ratio) for _ in range(size.blocks)]
-    return Backbone(stem, tuple(blocks), "tokens")
+    own_head = "class_token" if size.class_token else None
+    return Backbone(stem, tuple(blocks), "tokens", own_head, size.class_token)
 
 
 def patch_side(name: str, shape: Sequence[int]) -> int:

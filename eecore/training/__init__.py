@@ -1,5 +1,6 @@
 """Training: phases and regimes, one loop, and a store that remembers every prefix of a chain of phases."""
 
+from eecore.training import pretrained
 from eecore.training.chain import train
 from eecore.training.regimes import (
     Phase,
@@ -33,6 +34,7 @@ __all__ = [
     "joint_long",
     "mixed",
     "phases_of",
+    "pretrained",
     "regime",
     "regimes",
     "register_regime",

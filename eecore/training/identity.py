@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from eecore import data, models
-from eecore.training import loop, moving, optim
+from eecore.training import loop, moving, optim, pretrained
 from eecore.training.settings import Run
 
 
@@ -40,6 +40,7 @@ def _digest(value: object) -> str:
 
 def _source_digest(run: Run) -> str:
     deciding = {loop, moving, optim, *models.source_modules(run.model), *data.source_modules(run.dataset)}
+    deciding |= {pretrained} if run.pretrained else set()
     return _digest(sorted(source_text(module) for module in deciding))
 
 
@@ -47,10 +48,13 @@ def identity(run: Run) -> dict[str, Any]:
     """Everything but the phases that decides a run's result, as plain JSON values.
 
     The regime's name is not in it: two regimes that begin with the same phases share that prefix. Own data have their
-    short name here: their content counts, not the folder in which they happen to lie.
+    short name here: their content counts, not the folder in which they happen to lie. Weights to start from count by
+    their checksum, not by their file's name.
     """
     assert run.recipe is not None
+    given = {"pretrained": pretrained.checksum(run.pretrained)} if run.pretrained else {}
     return {
+        **given,
         "dataset": data.info(run.dataset).name,
         "data_fingerprint": data.load(run.dataset).fingerprint,
         "model": run.model,

@@ -13,14 +13,15 @@ from torch import Tensor
 from eecore import data, models
 from eecore.errors import StoreError
 from eecore.shapes import Float, Int
+from eecore.training import pretrained
 from eecore.training.settings import Run
 from eecore.training.store import Store
 
 
 def initial_model(run: Run) -> models.MultiExit:
-    """The untrained network of `run`, on the CPU; the same for every regime of one seed."""
+    """The network that `run` starts from, on the CPU; the same for every regime of one seed."""
     info = data.info(run.dataset)
-    return models.build(
+    model = models.build(
         run.model,
         kind=info.kind,
         shape=info.shape,
@@ -30,6 +31,9 @@ def initial_model(run: Run) -> models.MultiExit:
         seed=run.seed,
         vocabulary=info.vocabulary,
     )
+    if run.pretrained is not None:
+        pretrained.load(model, run.pretrained)
+    return model
 
 
 def is_snapshot_epoch(epoch: int) -> bool:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from eecore import data, models
 from eecore.errors import SettingError, choose
+from eecore.training import pretrained
 from eecore.training.regimes import Phase, phases_of
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -113,6 +114,29 @@ def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str
     )
 
 
+def _check_pretrained(run: "Run") -> None:
+    """Stop where the weights to start from do not fit, or would leave the last exit untrained."""
+    assert run.pretrained is not None
+    assert run.phases is not None
+    info = data.info(run.dataset)
+    model = models.build(
+        run.model,
+        kind=info.kind,
+        shape=info.shape,
+        classes=info.classes,
+        exits=run.exits,
+        head=run.head,
+        vocabulary=info.vocabulary,
+        device="meta",
+    )
+    whole = pretrained.check(model, run.pretrained)
+    if not whole and all(phase.trains == "heads" for phase in run.phases):
+        raise SettingError(
+            f"regime: {run.regime!r} never trains the last exit, and {run.pretrained} has none for the "
+            f"{info.classes} classes of {run.dataset}; use disjoint"
+        )
+
+
 class Run(_Settings):
     """One training of one network: everything that decides its result, and nothing else.
 
@@ -128,6 +152,8 @@ class Run(_Settings):
         threads: threads of torch while training; results depend on it.
         device: "cpu", "cuda", "cuda:0", ...
         phases: the chain of phases; None: the regime's.
+        pretrained: a safetensors file of weights to start from instead of those of the seed, see
+            `eecore.training.pretrained`; every phase of the regime then fine-tunes them.
         snapshots: keep the weights after epochs 1, 2, 4, 8, ... of each phase too, for analyses over training; it
             changes no result. False saves the space where networks are large.
     Raises:
@@ -149,6 +175,7 @@ class Run(_Settings):
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     device: str = "cpu"
     phases: tuple[Phase, ...] | None = None
+    pretrained: str | None = None
     snapshots: bool = True
 
     @field_validator("exits", mode="before")
@@ -177,6 +204,8 @@ class Run(_Settings):
             object.__setattr__(self, "phases", phases_of(self.regime, self.epochs))
         if not self.phases:
             raise SettingError("phases: at least one phase is needed, got none")
+        if self.pretrained is not None:
+            _check_pretrained(self)
         if self.recipe is None:
             object.__setattr__(self, "recipe", default_recipe(self.model, self.dataset))
         return self

@@ -83,8 +83,8 @@ class Store:
         folder = self.folder / key
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / file, content)
-            _write(folder / f"{name}.json", _sealed({**record, "file": file, "sha256": digest}).encode())
+            write_file(folder / file, content)
+            write_file(folder / f"{name}.json", _sealed({**record, "file": file, "sha256": digest}).encode())
             for old in folder.glob(f"{name}.*.safetensors"):
                 if old.name != file:
                     old.unlink(missing_ok=True)
@@ -188,8 +188,12 @@ class Store:
             shutil.rmtree(self.folder / key, ignore_errors=True)
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write and rename; what was begun and failed leaves nothing behind."""
+def write_file(path: Path, content: bytes) -> None:
+    """Write under another name and rename; what was begun and failed leaves nothing behind.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
