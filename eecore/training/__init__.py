@@ -1,6 +1,7 @@
 """Training: phases and regimes, one loop, and a store that remembers every prefix of a chain of phases."""
 
 from eecore.training.chain import train
+from eecore.training.pace import Pace, Paused
 from eecore.training.regimes import (
     Phase,
     Regime,
@@ -19,6 +20,8 @@ from eecore.training.store import Store
 from eecore.training.sweep import grid, sweep
 
 __all__ = [
+    "Pace",
+    "Paused",
     "Phase",
     "Recipe",
     "Regime",

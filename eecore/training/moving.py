@@ -49,6 +49,9 @@ class Moving:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.x = self.x.contiguous(memory_format=torch.channels_last)
             self._validation_x = self._validation_x.contiguous(memory_format=torch.channels_last)
+        if recipe.compile:
+            for part in model.backbone_modules():
+                part.compile()  # each alone: a phase runs no more of the network than it trains
         self._validation_y = dataset.validation.y.to(device)
         self.parameters = self._moving_parameters()
         for parameter in model.parameters():

@@ -32,7 +32,9 @@ def _one_line(error: ValidationError, known: list[str]) -> str:
     return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """Frozen, strict, and one line for what is wrong."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def __init__(self, **values: Any) -> None:
@@ -42,7 +44,7 @@ class _Settings(BaseModel):
             raise SettingError(_one_line(error, list(type(self).model_fields))) from None
 
 
-class Recipe(_Settings):
+class Recipe(Settings):
     """How the parameters of a phase are optimised. Every phase of a chain uses the same recipe.
 
     Args:
@@ -61,6 +63,7 @@ class Recipe(_Settings):
             over the exits that the phase trains of the cross-entropy on validation.
         precision: "float32" or "bf16" (autocast; weights stay float32).
         channels_last: memory layout of images and convolutions.
+        compile: stem and blocks through torch.compile, which takes a minute or more before the first step.
         augment: name of an augmentation of eecore.data; None: the data set's own.
     Raises:
         SettingError: any value is out of its range, has the wrong type, or is unknown.
@@ -79,6 +82,7 @@ class Recipe(_Settings):
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     precision: Literal["float32", "bf16"] = "float32"
     channels_last: bool = False
+    compile: bool = False
     augment: str | None = None
 
     @field_validator("augment")
@@ -113,7 +117,7 @@ def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str
     )
 
 
-class Run(_Settings):
+class Run(Settings):
     """One training of one network: everything that decides its result, and nothing else.
 
     Args:
