@@ -12,6 +12,7 @@ from rich.table import Table
 
 from eecore import data, models
 from eecore.errors import EecoreError, SettingError
+from eecore.lab.command import EXAMPLE, lab_command
 from eecore.training import Result, Run, Store, grid, sweep, train
 from eecore.training.sweep import shared_phases
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(no_args_is_help=True, help="What is in the store of trained runs.")
 app.add_typer(runs_app, name="runs", epilog="Example: python -m eecore runs list")
+app.command("lab", epilog=EXAMPLE)(lab_command)
 
 
 def _console() -> Console:

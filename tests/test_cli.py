@@ -103,7 +103,7 @@ def test_wrong_words_are_one_line_and_status_1(capsys, monkeypatch, words, said)
     assert err.startswith("eecore: ")
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["sweep"], ["data"], ["runs"], ["models"]])
+@pytest.mark.parametrize("words", [[], ["train"], ["sweep"], ["data"], ["runs"], ["models"], ["lab"]])
 def test_each_help_has_an_example(capsys, monkeypatch, words):
     monkeypatch.setenv("COLUMNS", "160")
     status, out, _ = run(capsys, monkeypatch, *words, "--help")

@@ -112,9 +112,7 @@ def _prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry | Non
         return entry
 
 
-def _train_prefix(
-    run: Run, store: Store, keys: list[str], i: int, before: Entry | None, bar: Any, pace: Pace
-) -> Entry:
+def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry | None, bar: Any, pace: Pace) -> Entry:
     assert run.phases is not None
     assert run.recipe is not None
     phase, dataset = run.phases[i], data.load(run.dataset)
@@ -149,7 +147,7 @@ def _train_prefix(
         on_epoch=keep,
         keeps=keeps,
     )
-    done = _phase_record(run, phase, initial_model(run), progress, len(dataset.train), time.perf_counter() - began)
+    done = _phase_record(run, phase, model, progress, len(dataset.train), time.perf_counter() - began)
     phases = [*(before[1]["phases"] if before else []), done]
     tensors = {name: t.detach().clone() for name, t in model.state_dict().items()}
     return tensors, {**_about(run, keys[: i + 1]), "phases": phases}

@@ -63,7 +63,7 @@ class Recipe(Settings):
             over the exits that the phase trains of the cross-entropy on validation.
         precision: "float32" or "bf16" (autocast; weights stay float32).
         channels_last: memory layout of images and convolutions.
-        compile: stem and blocks through torch.compile, which takes a minute or more before the first step.
+        compile: the network through torch.compile, which takes a minute or more at the start of each phase.
         augment: name of an augmentation of eecore.data; None: the data set's own.
     Raises:
         SettingError: any value is out of its range, has the wrong type, or is unknown.
@@ -117,6 +117,22 @@ def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str
     )
 
 
+def check_device(value: str) -> str:
+    """Return `value` where it names a device of this machine.
+
+    Raises:
+        SettingError: it does not; the message lists the kinds that are here.
+    """
+    try:
+        kind = torch.device(value).type
+    except RuntimeError:
+        kind = ""
+    if kind == "cpu" or (kind == "cuda" and torch.cuda.is_available()):
+        return value
+    here = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+    raise SettingError(f"device: {value!r} is not on this machine; known: {here}")
+
+
 class Run(Settings):
     """One training of one network: everything that decides its result, and nothing else.
 
@@ -163,14 +179,7 @@ class Run(Settings):
     @field_validator("device")
     @classmethod
     def _device_is_here(cls, value: str) -> str:
-        try:
-            kind = torch.device(value).type
-        except RuntimeError:
-            kind = ""
-        if kind == "cpu" or (kind == "cuda" and torch.cuda.is_available()):
-            return value
-        here = "cpu, cuda" if torch.cuda.is_available() else "cpu"
-        raise SettingError(f"device: {value!r} is not on this machine; known: {here}")
+        return check_device(value)
 
     @model_validator(mode="after")
     def _names_and_phases(self) -> "Run":
