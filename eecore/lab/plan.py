@@ -192,10 +192,13 @@ def read_plan(path: str | os.PathLike[str] | None = None) -> Plan:
     if not isinstance(shared, dict) or not isinstance(rows, list) or not rows:
         raise SettingError(f"plan: {file.name} needs a table [all], which may be missing, and at least one [[entry]]")
     entries = tuple(_entry(file.name, i, {**shared, **row}) for i, row in enumerate(rows))
-    names = [entry.name for entry in entries]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise SettingError(f"plan: {file.name} has two entries called {twice!r}")
+    for what, column in (
+        ("called", [entry.name for entry in entries]),
+        ("of", [f"{entry.size} {entry.model} on {entry.dataset}" for entry in entries]),  # tables show these alone
+    ):
+        twice = next((value for value in column if column.count(value) > 1), None)
+        if twice:
+            raise SettingError(f"plan: {file.name} has two entries {what} {twice!r}")
     return Plan(entries)
 
 
