@@ -18,6 +18,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+RECORDS = Path(os.environ.get("EECORE_RECORDS") or ROOT / "book" / "results")
 PROFILES = ("smoke", "quick", "paper")
 
 
@@ -37,12 +38,15 @@ class Job:
         return NOTEBOOKS / f"{self.name}.ipynb"
 
     def key(self) -> str:
-        """Hash of all that decides the executed page: notebook, parameters, library, torch's version."""
+        """Hash of all that decides the executed page: notebook, parameters, library, torch's version, records."""
         digest = hashlib.sha256(self.source.read_bytes())
         digest.update(json.dumps(self.parameters, sort_keys=True).encode())
         for module in sorted((ROOT / "eecore").rglob("*.py")):
             digest.update(module.read_bytes())
         digest.update((ROOT / "constraints.txt").read_bytes())
+        if "lab.records(" in self.source.read_text(encoding="utf-8"):
+            for file in sorted(path for path in RECORDS.rglob("*") if path.is_file()):
+                digest.update(file.read_bytes())
         return digest.hexdigest()
 
 

@@ -13,6 +13,7 @@ from eecore import cli_data, data, models
 from eecore.cli_data import console
 from eecore.data.own import with_size
 from eecore.errors import EecoreError, SettingError
+from eecore.lab.command import EXAMPLE, lab_command
 from eecore.training import Result, Run, Store, grid, pretrained, sweep, train
 from eecore.training.sweep import shared_phases
 
@@ -27,6 +28,7 @@ app = typer.Typer(
 runs_app = typer.Typer(no_args_is_help=True, help="What is in the store of trained runs.")
 app.add_typer(runs_app, name="runs", epilog="Example: python -m eecore runs list")
 app.add_typer(cli_data.app, name="data", epilog="Example: python -m eecore data fetch cifar100")
+app.command("lab", epilog=EXAMPLE)(lab_command)
 
 Dataset = Annotated[
     str, typer.Option(help="Name of a data set (`eecore data` lists them), or images:DIR and the like.")

@@ -6,10 +6,8 @@ import html
 import io
 import platform
 import re
-import subprocess
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -21,6 +19,7 @@ from matplotlib.figure import Figure
 from eecore import __version__, data, plotting
 from eecore.errors import EecoreError
 from eecore.parameters import check_parameters
+from eecore.provenance import commit
 from eecore.training.result import Result
 
 
@@ -146,18 +145,3 @@ def _training_by_key(runs: list[Result]) -> dict[str, float]:
         for run in runs
         for key, phase in zip(run.record["prefix_keys"], run.record["phases"], strict=True)
     }
-
-
-def commit() -> str:
-    """The commit of the project's checkout, with a plus where files differ from it; "unknown" outside one."""
-    root = Path(__file__).resolve().parent.parent
-    try:
-        head = _git(root, "rev-parse", "--short=12", "HEAD")
-        return head + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()

@@ -160,6 +160,11 @@ def test_data_fetch_says_what_went_wrong(capsys, monkeypatch, own_data):
         (["sweep", "--seeds", "banana"], "seeds: expected integers"),
         (["runs", "show", "zzz"], "key: 'zzz' fits 0 stored runs"),
         (["runs", "prune", "nokey"], "not in the store: nokey"),
+        (["lab", "--minutes", "0"], "minutes: expected a number above 0, got 0"),
+        (["lab", "--only", "resnet34-cifar"], "only: 'resnet34-cifar' is not known; did you mean 'resnet34-cifar10"),
+        (["lab", "--plan", "none.toml"], "plan: none.toml cannot be read"),
+        (["lab", "--records", "nowhere"], "records: nowhere is not a folder"),
+        (["lab", "--device", "warp"], "device: 'warp'"),
     ],
 )
 def test_wrong_words_are_one_line_and_status_1(capsys, monkeypatch, words, said):
@@ -170,10 +175,10 @@ def test_wrong_words_are_one_line_and_status_1(capsys, monkeypatch, words, said)
     assert err.startswith("eecore: ")
 
 
-@pytest.mark.parametrize(
-    "words",
-    [[], ["train"], ["sweep"], ["data"], ["data", "list"], ["data", "fetch"], ["data", "verify"], ["runs"], ["models"]],
-)
+COMMANDS = ["train", "sweep", "data", "data list", "data fetch", "data verify", "runs", "models", "lab"]
+
+
+@pytest.mark.parametrize("words", [[], *(command.split() for command in COMMANDS)])
 def test_each_help_has_an_example(capsys, monkeypatch, words):
     monkeypatch.setenv("COLUMNS", "160")
     status, out, _ = run(capsys, monkeypatch, *words, "--help")
@@ -184,3 +189,25 @@ def test_each_help_has_an_example(capsys, monkeypatch, words):
 def test_the_module_runs_as_a_program():
     done = subprocess.run([sys.executable, "-m", "eecore", "--help"], capture_output=True, text=True, check=True)
     assert "sweep" in done.stdout
+
+
+def test_lab_does_what_is_missing_and_says_what_is_there(capsys, monkeypatch, tmp_path):
+    entry = '[[entry]]\nname = "tiny"\ntitle = "Tiny"\nsize = "small"\ndataset = "synthetic"\nmodel = "mlp_nano"\n'
+    (tmp_path / "plan.toml").write_text(entry + 'regimes = ["joint"]\nseeds = [0, 1]\nepochs = 1\n')
+    words = ["lab", "--records", tmp_path]
+    _, out, _ = run(capsys, monkeypatch, *words, "--status")
+    assert [cell.strip() for cell in out.splitlines()[3].strip("│").split("│")] == [
+        "tiny",
+        "small",
+        "2",
+        "0",
+        "0",
+        "2",
+        "",
+    ]
+    status, out, _ = run(capsys, monkeypatch, *words, "--minutes", "5")
+    assert status == 0
+    assert f"2 records written to {tmp_path}" in out
+    assert sorted(path.name for path in (tmp_path / "tiny").iterdir()) == ["joint-seed0.json", "joint-seed1.json"]
+    _, out, _ = run(capsys, monkeypatch, *words)
+    assert f"0 records written to {tmp_path}" in out

@@ -2,6 +2,7 @@
 
 from eecore.training import pretrained
 from eecore.training.chain import train
+from eecore.training.pace import Pace, Paused
 from eecore.training.regimes import (
     Phase,
     Regime,
@@ -20,6 +21,8 @@ from eecore.training.store import Store
 from eecore.training.sweep import grid, sweep
 
 __all__ = [
+    "Pace",
+    "Paused",
     "Phase",
     "Recipe",
     "Regime",

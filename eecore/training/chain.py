@@ -17,6 +17,7 @@ from eecore.training.costs import phase_macs
 from eecore.training.identity import identity, prefix_keys
 from eecore.training.loop import Progress, split_logits, train_phase
 from eecore.training.optim import derived_seed, torch_settings
+from eecore.training.pace import Pace, Paused
 from eecore.training.regimes import Phase
 from eecore.training.result import Result, initial_model, is_snapshot_epoch, snapshot_name
 from eecore.training.settings import Run
@@ -25,16 +26,18 @@ from eecore.training.store import Entry, Store
 Report = Callable[[int, dict[str, Any]], None]  # (index of the phase, last row of its history)
 
 
-def train(run: Run, store: Store | None = None, progress: bool = True) -> Result:
+def train(run: Run, store: Store | None = None, progress: bool = True, pace: Pace | None = None) -> Result:
     """Train `run`, or what of it is not in the store yet, and return its result.
 
     Args:
         run: the settings.
         store: None: the default store.
         progress: show a bar with the time left, an epoch a tick.
+        pace: when the time is up, and how often the state of a phase is stored; None: never, and after every epoch.
     Returns:
         Logits on validation and test, costs and history.
     Raises:
+        Paused: the time is up. The same call goes on from there, and ends with the same bits.
         TrainingError: the loss is not finite.
         StoreError: the store cannot be written. What was stored stays.
 
@@ -53,18 +56,19 @@ def train(run: Run, store: Store | None = None, progress: bool = True) -> Result
         return stored
     assert run.phases is not None
     epochs = sum(phase.epochs for phase in run.phases)
+    pace = pace or Pace()
     with tqdm(total=epochs, disable=not progress, unit="epoch", desc=_title(run), leave=False) as bar:
         entry: Entry | None = None
         first = _longest_stored(store, keys)
         for i in range(len(run.phases)):
             if i >= first:
-                entry = _prefix(run, store, keys, i, entry, bar)
+                entry = _prefix(run, store, keys, i, entry, bar, pace)
             bar.n = sum(p.epochs for p in run.phases[: i + 1])
             bar.refresh()
     _evaluate(run, store, keys, entry)
     result = read_result(run, store, keys)
     if result is None:  # somebody removed it between these two lines
-        return train(run, store, progress)
+        return train(run, store, progress, pace)
     return result
 
 
@@ -91,22 +95,24 @@ def _longest_stored(store: Store, keys: list[str]) -> int:
     return max((i for i, key in enumerate(keys) if store.has(key, "weights")), default=0)
 
 
-def _prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry | None, bar: Any) -> Entry:
+def _prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry | None, bar: Any, pace: Pace) -> Entry:
     """Weights and record after phase `i`: read, or trained from those after phase `i - 1`."""
     with store.lock(keys[i]):
         entry = store.get(keys[i], "weights")
         if entry is not None:
             return entry
         if i and before is None:  # the entry that was there is damaged: go back one prefix
-            before = _prefix(run, store, keys, i - 1, None, bar)
+            before = _prefix(run, store, keys, i - 1, None, bar, pace)
+        if pace.is_over():
+            raise Paused(f"the time is up before phase {i + 1} of {len(keys)}")
         with store.slot():
-            entry = _train_prefix(run, store, keys, i, before, bar)
+            entry = _train_prefix(run, store, keys, i, before, bar, pace)
         store.put(keys[i], "weights", *entry)
         store.remove(keys[i], "partial")
         return entry
 
 
-def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry | None, bar: Any) -> Entry:
+def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry | None, bar: Any, pace: Pace) -> Entry:
     assert run.phases is not None
     assert run.recipe is not None
     phase, dataset = run.phases[i], data.load(run.dataset)
@@ -114,17 +120,19 @@ def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry
     if before is not None:
         model.load_state_dict(before[0])
 
+    def keeps(epochs: int) -> bool:
+        pace.epoch_ended()
+        return pace.wants_state() or (run.snapshots and is_snapshot_epoch(epochs))
+
     def keep(progress: Progress) -> None:
         bar.update()
         bar.set_postfix(loss=f"{progress.history[-1]['validation_loss']:.3f}")
         if progress.epoch < phase.epochs:
-            store.put(keys[i], "partial", progress.tensors, _progress_record(progress))
-            if run.snapshots and is_snapshot_epoch(progress.epoch):
-                weights = {n.removeprefix("model."): t for n, t in progress.tensors.items() if n.startswith("model.")}
-                store.put(keys[i], snapshot_name(progress.epoch), weights, {"epoch": progress.epoch})
+            _keep_state(run, store, keys[i], progress, pace)
 
     began = time.perf_counter()
     start = _resumed(store, keys[i])
+    pace.phase_begins()
     bar.update(start.epoch if start else 0)
     progress = train_phase(
         model,
@@ -137,11 +145,24 @@ def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry
         device=run.device,
         start=start,
         on_epoch=keep,
+        keeps=keeps,
     )
     done = _phase_record(run, phase, model, progress, len(dataset.train), time.perf_counter() - began)
     phases = [*(before[1]["phases"] if before else []), done]
     tensors = {name: t.detach().clone() for name, t in model.state_dict().items()}
     return tensors, {**_about(run, keys[: i + 1]), "phases": phases}
+
+
+def _keep_state(run: Run, store: Store, key: str, progress: Progress, pace: Pace) -> None:
+    """Store what to go on from where it is due, and stop where the time is up."""
+    weights = {n.removeprefix("model."): t for n, t in progress.tensors.items() if n.startswith("model.")}
+    if weights:
+        store.put(key, "partial", progress.tensors, _progress_record(progress))
+        pace.state_stored()
+        if run.snapshots and is_snapshot_epoch(progress.epoch):
+            store.put(key, snapshot_name(progress.epoch), weights, {"epoch": progress.epoch})
+        if pace.is_over():
+            raise Paused(f"the time is up after {progress.epoch} epochs of a phase")
 
 
 def _progress_record(progress: Progress) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def train_phase(
     device: str = "cpu",
     start: Progress | None = None,
     on_epoch: Callable[[Progress], None] = lambda progress: None,
+    keeps: Callable[[int], bool] = lambda epochs: True,
 ) -> Progress:
     """Train what `phase` trains, in place.
 
@@ -77,6 +78,8 @@ def train_phase(
         device: where to train; the model comes back to the CPU.
         start: the progress of an interrupted call with the same arguments, to go on from.
         on_epoch: called after every epoch with the progress (for checkpoints and progress bars).
+        keeps: asked after every epoch, with the epochs done, whether the progress is to carry the tensors to go on
+            from: to copy them takes time where the network is large.
     Returns:
         The progress at the end; its history has a row per epoch: epoch, train_loss, validation_loss (mean over the
         exits in training, the early-stopping criterion), validation_accuracy (per exit in training),
@@ -118,7 +121,8 @@ def train_phase(
             row = {"epoch": progress.epoch, "train_loss": mean_loss, **moving.validate()}
             row |= {"lr": learning_rate(first_step, steps, recipe), "seconds": trained - began}
             row["evaluation_seconds"] = time.perf_counter() - trained
-            progress = _advance(progress, row, recipe, moving, optimizer)
+            state = moving.tensors(optimizer) if keeps(progress.epoch + 1) else {}
+            progress = _advance(progress, row, recipe, moving, state)
             on_epoch(progress)
         moving.finish(progress.tensors)
         model.to("cpu")
@@ -140,7 +144,7 @@ def judged(best: float, waited: int, loss: float, min_delta: float) -> tuple[flo
 
 
 def _advance(
-    progress: Progress, row: dict[str, Any], recipe: Recipe, moving: Moving, optimizer: torch.optim.Optimizer
+    progress: Progress, row: dict[str, Any], recipe: Recipe, moving: Moving, state: dict[str, Tensor]
 ) -> Progress:
     """The progress after one more epoch."""
     best, waited = judged(progress.best, progress.waited, row["validation_loss"], recipe.min_delta)
@@ -149,7 +153,7 @@ def _advance(
         kept = moving.best_tensors()
     return Progress(
         epoch=progress.epoch + 1,
-        tensors={**moving.tensors(optimizer), **kept},
+        tensors={**state, **kept},
         history=[*progress.history, row],
         best=best,
         waited=waited,

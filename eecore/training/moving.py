@@ -50,6 +50,10 @@ class Moving:
             self.x = self.x.contiguous(memory_format=torch.channels_last)
             self._validation_x = self._validation_x.contiguous(memory_format=torch.channels_last)
         self._validation_y = dataset.validation.y.to(device)
+        self._forward = self._from_inputs
+        if recipe.compile:
+            torch.compiler.reset()  # else the graphs of earlier phases count towards torch's limit, and it gives up
+            self._forward = torch.compile(self._from_inputs)
         self.parameters = self._moving_parameters()
         for parameter in model.parameters():
             parameter.requires_grad_(False)
@@ -81,7 +85,7 @@ class Moving:
         if self._cache is not None:
             return self._heads([reduced[batch] for reduced in self._cache])
         x = augment(self.x[batch], augmentation, generator)
-        return self._from_inputs(x)
+        return self._forward(x)
 
     def _from_inputs(self, x: Tensor) -> Float[Tensor, "J B C"]:
         if self.phase.trains == "all":
@@ -126,7 +130,7 @@ class Moving:
                 if self._validation_cache is not None:
                     parts.append(self._heads([r[part] for r in self._validation_cache]))
                 else:
-                    parts.append(self._from_inputs(self._validation_x[part]))
+                    parts.append(self._forward(self._validation_x[part]))
             logits = torch.cat(parts, dim=1).float()
         loss = F.cross_entropy(logits.flatten(0, 1), self._validation_y.repeat(len(self.exits)))
         accuracy = (logits.argmax(dim=2) == self._validation_y).float().mean(dim=1)

@@ -33,7 +33,9 @@ def _one_line(error: ValidationError, known: list[str]) -> str:
     return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """Frozen, strict, and one line for what is wrong."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     def __init__(self, **values: Any) -> None:
@@ -43,7 +45,7 @@ class _Settings(BaseModel):
             raise SettingError(_one_line(error, list(type(self).model_fields))) from None
 
 
-class Recipe(_Settings):
+class Recipe(Settings):
     """How the parameters of a phase are optimised. Every phase of a chain uses the same recipe.
 
     Args:
@@ -62,6 +64,7 @@ class Recipe(_Settings):
             over the exits that the phase trains of the cross-entropy on validation.
         precision: "float32" or "bf16" (autocast; weights stay float32).
         channels_last: memory layout of images and convolutions.
+        compile: the network through torch.compile, which takes a minute or more at the start of each phase.
         augment: name of an augmentation of eecore.data; None: the data set's own.
     Raises:
         SettingError: any value is out of its range, has the wrong type, or is unknown.
@@ -80,6 +83,7 @@ class Recipe(_Settings):
     min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     precision: Literal["float32", "bf16"] = "float32"
     channels_last: bool = False
+    compile: bool = False
     augment: str | None = None
 
     @field_validator("augment")
@@ -137,7 +141,23 @@ def _check_pretrained(run: "Run") -> None:
         )
 
 
-class Run(_Settings):
+def check_device(value: str) -> str:
+    """Return `value` where it names a device of this machine.
+
+    Raises:
+        SettingError: it does not; the message lists the kinds that are here.
+    """
+    try:
+        kind = torch.device(value).type
+    except RuntimeError:
+        kind = ""
+    if kind == "cpu" or (kind == "cuda" and torch.cuda.is_available()):
+        return value
+    here = "cpu, cuda" if torch.cuda.is_available() else "cpu"
+    raise SettingError(f"device: {value!r} is not on this machine; known: {here}")
+
+
+class Run(Settings):
     """One training of one network: everything that decides its result, and nothing else.
 
     Args:
@@ -186,14 +206,7 @@ class Run(_Settings):
     @field_validator("device")
     @classmethod
     def _device_is_here(cls, value: str) -> str:
-        try:
-            kind = torch.device(value).type
-        except RuntimeError:
-            kind = ""
-        if kind == "cpu" or (kind == "cuda" and torch.cuda.is_available()):
-            return value
-        here = "cpu, cuda" if torch.cuda.is_available() else "cpu"
-        raise SettingError(f"device: {value!r} is not on this machine; known: {here}")
+        return check_device(value)
 
     @model_validator(mode="after")
     def _names_and_phases(self) -> "Run":

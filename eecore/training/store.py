@@ -144,6 +144,20 @@ class Store:
             yield
 
     @contextlib.contextmanager
+    def claim(self, name: str) -> Iterator[bool]:
+        """Whether this process alone holds `name` for the length of the block; it does not wait."""
+        lock = self._file_lock("claims", name)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
         """One of the machine's places for training: two notebooks at once never train more than it has cores."""
         locks = [self._file_lock("slots", str(i)) for i in range(worker_slots())]

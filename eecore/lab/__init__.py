@@ -1,0 +1,37 @@
+"""Published runs: a plan of what to train, a runner that does it within a time, small records, and their frames."""
+
+from eecore.lab.against import paper_against_ours
+from eecore.lab.plan import Entry, Plan, Planned, read_plan, records_folder
+from eecore.lab.reading import Records, records
+from eecore.lab.runner import work
+from eecore.lab.states import runs_status, status
+from eecore.lab.words import (
+    count_in_words,
+    coverage,
+    differences_at_ends,
+    provenance_table,
+    rows_in_words,
+    status_table,
+    with_budget_names,
+)
+
+__all__ = [
+    "Entry",
+    "Plan",
+    "Planned",
+    "Records",
+    "count_in_words",
+    "coverage",
+    "differences_at_ends",
+    "paper_against_ours",
+    "provenance_table",
+    "read_plan",
+    "records",
+    "records_folder",
+    "rows_in_words",
+    "runs_status",
+    "status",
+    "status_table",
+    "with_budget_names",
+    "work",
+]
