@@ -13,28 +13,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from eecore.data import dataset, embedded, fashion, mnist_1d, splits, synthetic
-from eecore.data.augment import augment, augmentations
+from eecore.data import colours, dataset, embedded, fashion, hashes, mnist_1d, splits, synthetic, trivial
+from eecore.data.augment import augment, augmentations, changes_colours
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.files import cache_folder, data_folders
+from eecore.data.mix import Target, mix
 from eecore.data.splits import stratified
-from eecore.data.synthetic import bayes_accuracy, make_synthetic
+from eecore.data.synthetic import bayes_accuracy, best_error, make_synthetic, make_synthetic_regression
 from eecore.errors import DataError, SettingError, choose
 
 __all__ = [
     "Dataset",
     "Info",
     "Split",
+    "Target",
     "assemble",
     "augment",
+    "augmentation_modules",
     "augmentations",
     "bayes_accuracy",
+    "best_error",
     "cache_folder",
+    "changes_colours",
     "data_folders",
     "fetch",
     "info",
     "load",
     "make_synthetic",
+    "make_synthetic_regression",
+    "mix",
     "names",
     "register",
     "source_modules",
@@ -127,9 +134,15 @@ def fetch(name: str, **options: object) -> Path:
 
 
 def source_modules(name: str) -> list[ModuleType]:
-    """The modules that decide this data set's content: its own, `dataset` and `splits`. For hashing."""
+    """The modules that decide this data set's content: its own, `dataset`, `hashes` and `splits`. For hashing."""
     make = _registry[choose("data", name, _registry)].make
-    return [sys.modules[make.__module__], dataset, splits]
+    return [sys.modules[make.__module__], dataset, hashes, splits]
+
+
+def augmentation_modules() -> list[ModuleType]:
+    """The modules that decide how a batch is changed while training. For hashing."""
+    changing = (augment, mix, trivial.trivial_augment, colours.equalize)
+    return [sys.modules[function.__module__] for function in changing]
 
 
 register(mnist_1d.INFO, mnist_1d.make)
@@ -137,3 +150,4 @@ register(embedded.DIGITS, embedded.make_digits)
 register(embedded.MNIST5K, embedded.make_mnist5k)
 register(fashion.INFO, fashion.make, fetch=fashion.fetch)
 register(synthetic.INFO, synthetic.make)
+register(synthetic.REGRESSION, synthetic.make_regression)
