@@ -12,7 +12,7 @@ from rich.table import Table
 
 from eecore import data, models
 from eecore.errors import EecoreError, SettingError
-from eecore.training import Result, Run, Store, grid, sweep, train
+from eecore.training import Recipe, Result, Run, Store, default_recipe, grid, recipes, sweep, train
 from eecore.training.sweep import shared_phases
 
 app = typer.Typer(
@@ -37,12 +37,13 @@ Model = Annotated[str, typer.Option(help="Name of a model; `eecore models` lists
 Folder = Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")]
 
 
-def accuracy_line(result: Result) -> str:
-    """Test accuracy of every exit, in percent, on one line."""
-    frame = result.frame().query("split == 'test'")
-    cells = " ".join(f"{100 * a:.1f}" for a in frame.accuracy)
+def measure_line(result: Result) -> str:
+    """How good every exit is on test, on one line: accuracy in percent, or for regression Pearson's correlation."""
+    frame, measure = result.frame().query("split == 'test'"), result.measures[0]
+    scale, digits, unit = (100, 1, " (%)") if measure == "accuracy" else (1, 3, "")
+    cells = " ".join(f"{scale * value:.{digits}f}" for value in frame[measure])
     run = result.run
-    return f"{run.dataset} {run.model} {run.regime} seed {run.seed}: test accuracy per exit (%) {cells}"
+    return f"{run.dataset} {run.model} {run.regime} seed {run.seed}: test {measure} per exit{unit} {cells}"
 
 
 @app.command("train", epilog="Example: python -m eecore train --dataset digits --model mlp_nano --regime joint")
@@ -50,22 +51,24 @@ def train_command(
     dataset: Dataset = "mnist1d",
     model: Model = "vit_nano",
     regime: Annotated[str, typer.Option(help="disjoint, joint, mixed, joint_long, ...")] = "mixed",
-    epochs: Annotated[int, typer.Option(help="Epochs of each phase.")] = 10,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each phase; default the preset's, else 10.")] = None,
     seed: Annotated[int, typer.Option(help="0 or greater.")] = 0,
     exits: Annotated[str, typer.Option(help="every, every:2, macs:4 or block indices such as 0,2,5.")] = "every",
     head: Annotated[str, typer.Option(help="Kind of the heads.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads of torch; part of a run's identity.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
+    preset: Annotated[str | None, typer.Option(help="A recipe by name; `eecore recipes` lists them.")] = None,
     recipe: Annotated[list[str] | None, typer.Option(help="A setting of the recipe, such as lr=0.001.")] = None,
     store: Folder = None,
 ) -> None:
     """Train one network in one regime; what is stored already is not trained again."""
     settings: dict[str, Any] = {"exits": _exits(exits), "head": head, "threads": threads, "device": device}
+    chosen = recipes.preset(preset) if preset else None
+    base = chosen.recipe if chosen else default_recipe(model, dataset)
+    settings["recipe"] = Recipe(**{**base.model_dump(), **_assignments(recipe or [])})
+    epochs = epochs if epochs is not None else chosen.epochs if chosen else 10
     run = Run(dataset=dataset, model=model, regime=regime, epochs=epochs, seed=seed, **settings)
-    if recipe:
-        assert run.recipe is not None
-        run = run.replace(recipe=type(run.recipe)(**{**run.recipe.model_dump(), **_assignments(recipe)}))
-    _console().print(accuracy_line(train(run, Store(store))), highlight=False)
+    _console().print(measure_line(train(run, Store(store))), highlight=False)
 
 
 def _exits(text: str) -> str | tuple[int, ...]:
@@ -106,7 +109,7 @@ def sweep_command(
     chosen = [int(word) for word in _words(seeds)]
     runs = grid(_words(datasets), _words(models_), _words(regimes), chosen, epochs=epochs)
     for result in sweep(runs, Store(store), workers):
-        _console().print(accuracy_line(result), highlight=False)
+        _console().print(measure_line(result), highlight=False)
     phases, distinct = shared_phases(runs)
     _console().print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")
 
@@ -120,6 +123,20 @@ def data_command() -> None:
         shape = " x ".join(map(str, info.shape))
         table.add_row(name, info.kind, shape, str(info.classes), info.licence, info.source)
     _console().print(table)
+
+
+@app.command("recipes", epilog="Example: python -m eecore recipes")
+def recipes_command() -> None:
+    """List the training recipes: for which models and data, epochs of a phase, settings, source."""
+    table = Table("name", "models", "data", "epochs", "settings", "source")
+    plain = Recipe().model_dump()
+    for name in recipes.presets():
+        one = recipes.preset(name)
+        changed = {k: v for k, v in one.recipe.model_dump().items() if v != plain[k]}
+        settings = ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in changed.items())
+        table.add_row(name, one.models, one.data, str(one.epochs), settings, one.source)
+    _console().print(table)
+    _console().print("Settings that are not listed have their defaults; what is whose: eecore/training/recipes.py")
 
 
 @app.command("models", epilog="Example: python -m eecore models --dataset fashion_mnist")

@@ -1,5 +1,6 @@
 """Training: phases and regimes, one loop, and a store that remembers every prefix of a chain of phases."""
 
+from eecore.training import recipes
 from eecore.training.chain import train
 from eecore.training.recipe import Recipe, default_recipe
 from eecore.training.regimes import (
@@ -34,6 +35,7 @@ __all__ = [
     "joint_long",
     "mixed",
     "phases_of",
+    "recipes",
     "regime",
     "regimes",
     "register_regime",

@@ -124,7 +124,7 @@ def default_recipe(model: str, dataset: str) -> Recipe:
     """
     choose("model", model, models.names())
     lr = 3e-3 if model.startswith("vit") else 4e-3
-    return Recipe(lr=lr, batch_size={"synthetic": 16, "mnist1d": 100}.get(dataset, 50))
+    return Recipe(lr=lr, batch_size={"synthetic": 16, "synthetic_regression": 16, "mnist1d": 100}.get(dataset, 50))
 
 
 def check_recipe(recipe: Recipe, info: data.Info) -> None:
