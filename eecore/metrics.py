@@ -27,8 +27,9 @@ def pearson(prediction: Float[Tensor, "K N"], y: Float[Tensor, " N"]) -> Float[T
     """Pearson's correlation of predictions with right values, in [-1, 1], float64; NaN where one of them is constant.
 
     Example:
-        >>> pearson(torch.tensor([[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]]), torch.tensor([2.0, 4.0, 6.0]))
-        tensor([1., nan], dtype=torch.float64)
+        >>> prediction = torch.tensor([[1.0, 2.0, 3.0], [2.0, 2.0, 2.0]])
+        >>> [round(value, 6) for value in pearson(prediction, torch.tensor([2.0, 4.0, 6.0])).tolist()]
+        [1.0, nan]
     """
     a, b = prediction.double(), y.double()
     a, b = a - a.mean(dim=1, keepdim=True), b - b.mean()

@@ -246,7 +246,7 @@ def test_wrong_rules_and_shapes_are_said_in_one_line():
         ),
         (lambda: inference.uncertainty(z, "diference"), "did you mean 'difference'"),
         (lambda: inference.score(torch.randn(2, 3, 4), "difference"), "'difference' is for regression; classification"),
-        (lambda: inference.score(z), "one output is a regression's"),
+        (lambda: inference.score(z), "one output, as a regression has"),
         (lambda: inference.uncertainty(z, "variance"), "needs a predicted variance"),
         (lambda: inference.uncertainty(torch.randn(2, 3, 4)), "outputs: expected"),
         (lambda: inference.uncertainty(z / 0), "finite"),

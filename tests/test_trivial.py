@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from eecore.data import augment, augmentations, colours
+from eecore.data import augment, augmentations, colours, mix
 from eecore.data.trivial import AFFINE, OPERATIONS, coordinates, transform, trivial_augment
 from eecore.errors import SettingError
 
@@ -187,3 +188,16 @@ def test_erasing_fills_one_rectangle_of_every_other_image():
     noise = y[y != x]
     assert abs(float(noise.mean())) < 0.02
     assert abs(float(noise.std()) - 1) < 0.02
+
+
+@pytest.mark.parametrize("name", augmentations("image"))
+def test_nothing_waits_for_the_host(name):
+    """Tensors without values: an operation that would have to look at one cannot go on."""
+    random = generator()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        x, y = torch.rand(32, 3, 8, 8), torch.zeros(32, dtype=torch.int64)
+        mixed, target = mix(augment(x, name, random, torch.rand(3), torch.rand(3) + 1), y, random, 0.8, 1.0)
+        assert mixed.shape == x.shape
+        assert target.share.shape == y.shape
+        with pytest.raises(DataDependentOutputException):
+            x.sum().item()
