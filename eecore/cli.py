@@ -14,7 +14,7 @@ from eecore.cli_data import console
 from eecore.data.own import with_size
 from eecore.errors import EecoreError, SettingError
 from eecore.lab.command import EXAMPLE, lab_command
-from eecore.training import Result, Run, Store, grid, pretrained, sweep, train
+from eecore.training import Recipe, Result, Run, Store, default_recipe, grid, pretrained, recipes, sweep, train
 from eecore.training.sweep import shared_phases
 
 app = typer.Typer(
@@ -39,12 +39,14 @@ Given = Annotated[str | None, typer.Option("--pretrained", help="Weights to star
 Folder = Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")]
 
 
-def accuracy_line(result: Result) -> str:
-    """Test accuracy of every exit, in percent, on one line."""
-    frame = result.frame().query("split == 'test'")
-    cells = " ".join(f"{100 * a:.1f}" for a in frame.accuracy)
+def measure_line(result: Result) -> str:
+    """How good every exit is on test, on one line: accuracy in percent, or for regression Pearson's correlation."""
+    frame, measure = result.frame().query("split == 'test'"), result.measures[0]
+    scale, digits, unit = (100, 1, " (%)") if measure == "accuracy" else (1, 3, "")
+    cells = " ".join(f"{scale * value:.{digits}f}" for value in frame[measure])
     run = result.run
-    return f"{data.info(run.dataset).name} {run.model} {run.regime} seed {run.seed}: test accuracy per exit (%) {cells}"
+    name = data.info(run.dataset).name
+    return f"{name} {run.model} {run.regime} seed {run.seed}: test {measure} per exit{unit} {cells}"
 
 
 @app.command("train", epilog="Example: python -m eecore train --dataset digits --model mlp_nano --regime joint")
@@ -52,12 +54,13 @@ def train_command(
     dataset: Dataset = "mnist1d",
     model: Model = "vit_nano",
     regime: Annotated[str, typer.Option(help="disjoint, joint, mixed, joint_long, ...")] = "mixed",
-    epochs: Annotated[int, typer.Option(help="Epochs of each phase.")] = 10,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each phase; default the preset's, else 10.")] = None,
     seed: Annotated[int, typer.Option(help="0 or greater.")] = 0,
     exits: Annotated[str, typer.Option(help="every, every:2, macs:4 or block indices such as 0,2,5.")] = "every",
     head: Annotated[str, typer.Option(help="Kind of the heads.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads of torch; part of a run's identity.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
+    preset: Annotated[str | None, typer.Option(help="A recipe by name; `eecore recipes` lists them.")] = None,
     recipe: Annotated[list[str] | None, typer.Option(help="A setting of the recipe, such as lr=0.001.")] = None,
     image_size: ImageSize = None,
     given: Given = None,
@@ -67,11 +70,12 @@ def train_command(
     settings: dict[str, Any] = {"exits": _exits(exits), "head": head, "threads": threads, "device": device}
     dataset = with_size(dataset, image_size)
     settings["pretrained"] = given
+    chosen = recipes.preset(preset) if preset else None
+    base = chosen.recipe if chosen else default_recipe(model, dataset)
+    settings["recipe"] = Recipe(**{**base.model_dump(), **_assignments(recipe or [])})
+    epochs = epochs if epochs is not None else chosen.epochs if chosen else 10
     run = Run(dataset=dataset, model=model, regime=regime, epochs=epochs, seed=seed, **settings)
-    if recipe:
-        assert run.recipe is not None
-        run = run.replace(recipe=type(run.recipe)(**{**run.recipe.model_dump(), **_assignments(recipe)}))
-    console().print(accuracy_line(train(run, Store(store))), highlight=False)
+    console().print(measure_line(train(run, Store(store))), highlight=False)
 
 
 def _exits(text: str) -> str | tuple[int, ...]:
@@ -115,9 +119,23 @@ def sweep_command(
     sized = [with_size(name, image_size) for name in _words(datasets)]
     runs = grid(sized, _words(models_), _words(regimes), chosen, epochs=epochs, pretrained=given)
     for result in sweep(runs, Store(store), workers):
-        console().print(accuracy_line(result), highlight=False)
+        console().print(measure_line(result), highlight=False)
     phases, distinct = shared_phases(runs)
     console().print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")
+
+
+@app.command("recipes", epilog="Example: python -m eecore recipes")
+def recipes_command() -> None:
+    """List the training recipes: for which models and data, epochs of a phase, settings, source."""
+    table = Table("name", "models", "data", "epochs", "settings", "source")
+    plain = Recipe().model_dump()
+    for name in recipes.presets():
+        one = recipes.preset(name)
+        changed = {k: v for k, v in one.recipe.model_dump().items() if v != plain[k]}
+        settings = ", ".join(f"{k}={v:.3g}" if isinstance(v, float) else f"{k}={v}" for k, v in changed.items())
+        table.add_row(name, one.models, one.data, str(one.epochs), settings, one.source)
+    console().print(table)
+    console().print("Settings that are not listed have their defaults; what is whose: eecore/training/recipes.py")
 
 
 @app.command("models", epilog="Example: python -m eecore models --dataset fashion_mnist")

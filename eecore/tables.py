@@ -16,7 +16,7 @@ COMPARED = (("joint", "disjoint"), ("mixed", "disjoint"), ("mixed", "joint"), ("
 
 
 def per_exit(results: Iterable[Result], split: str = "test") -> pd.DataFrame:
-    """Accuracy of every exit on all samples: one row per run and exit, see Result.frame."""
+    """The measures of every exit on all samples: one row per run and exit, see Result.frame."""
     frame = pd.concat([result.frame() for result in results], ignore_index=True)
     return frame[frame["split"] == split].drop(columns="split")
 
@@ -33,6 +33,24 @@ def curves(results: Iterable[Result], rules: Sequence[str] = ("confidence",)) ->
         for rule in rules:
             part = inference.curve(result.test_logits, result.test_labels, result.macs, rule)
             part = part[["threshold", "accuracy", "macs"]]
+            about = {**result.labels_of_run, "rule": rule}
+            parts.append(part.assign(**about, macs_fraction=part["macs"] / result.backbone_macs))
+    return pd.concat(parts, ignore_index=True)
+
+
+def regression_curves(results: Iterable[Result], rules: Sequence[str] = ("difference",)) -> pd.DataFrame:
+    """Error and mean cost on test at 100 thresholds spread by validation: one row per run, rule and threshold.
+
+    Returns:
+        Columns dataset, model, regime, seed, rule, threshold, tolerance, mse, pearson, macs (mean per sample),
+        macs_fraction (of the backbone's).
+    """
+    parts = []
+    for result in results:
+        for rule in rules:
+            limits = inference.regression_thresholds(result.validation_logits, rule)
+            part = inference.regression_curve(result.test_logits, result.test_labels, result.macs, rule, limits)
+            part = part[["threshold", "tolerance", "mse", "pearson", "macs"]]
             about = {**result.labels_of_run, "rule": rule}
             parts.append(part.assign(**about, macs_fraction=part["macs"] / result.backbone_macs))
     return pd.concat(parts, ignore_index=True)

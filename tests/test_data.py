@@ -185,7 +185,7 @@ def test_split_and_info_refuse_what_does_not_fit() -> None:
     with pytest.raises(DataError, match="one length"):
         Split(torch.zeros(3, 1, 2), torch.zeros(2, dtype=torch.int64))
     with pytest.raises(DataError, match="int64"):
-        Split(torch.zeros(3, 1, 2), torch.zeros(3))
+        Split(torch.zeros(3, 1, 2), torch.zeros(3, dtype=torch.float64))
     with pytest.raises(SettingError, match="did you mean 'image'"):
         toy_info(kind="imge")
     with pytest.raises(DataError, match="has 3 axes"):
@@ -260,7 +260,7 @@ def test_register_as_function_and_decorator(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_source_modules_are_named_by_content() -> None:
     names = [module.__name__ for module in data.source_modules("mnist5k")]
-    assert names == ["eecore.data.embedded", "eecore.data.dataset", "eecore.data.splits"]
+    assert names == ["eecore.data.embedded", "eecore.data.dataset", "eecore.data.hashes", "eecore.data.splits"]
 
 
 def test_fetch_says_where_nothing_is_to_be_fetched() -> None:

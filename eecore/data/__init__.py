@@ -7,12 +7,14 @@ Example:
 """
 
 from eecore.data import arrays, cifar, embedded, fashion, image_folder, mnist_1d, synthetic, tiny_imagenet
-from eecore.data.augment import augment, augmentations
+from eecore.data.augment import augment, augmentations, changes_colours
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.division import divide
 from eecore.data.files import cache_folder, data_folders
+from eecore.data.mix import Target, mix
 from eecore.data.own import OwnName
 from eecore.data.registry import (
+    augmentation_modules,
     fetch,
     info,
     known,
@@ -26,18 +28,22 @@ from eecore.data.registry import (
     verify,
 )
 from eecore.data.splits import stratified
-from eecore.data.synthetic import bayes_accuracy, make_synthetic
+from eecore.data.synthetic import bayes_accuracy, best_error, make_synthetic, make_synthetic_regression
 
 __all__ = [
     "Dataset",
     "Info",
     "OwnName",
     "Split",
+    "Target",
     "assemble",
     "augment",
+    "augmentation_modules",
     "augmentations",
     "bayes_accuracy",
+    "best_error",
     "cache_folder",
+    "changes_colours",
     "data_folders",
     "divide",
     "fetch",
@@ -45,6 +51,8 @@ __all__ = [
     "known",
     "load",
     "make_synthetic",
+    "make_synthetic_regression",
+    "mix",
     "names",
     "own_forms",
     "present",
@@ -70,5 +78,6 @@ register(
     describe=tiny_imagenet.describe,
 )
 register(synthetic.INFO, synthetic.make)
+register(synthetic.REGRESSION, synthetic.make_regression)
 register_own("images", image_folder.describe, image_folder.make, example="images:DIR", options=("size",))
 register_own("arrays", arrays.describe, arrays.make, example="arrays:FILE.npz", options=("kind",))

@@ -3,8 +3,6 @@
 Axes: N samples, C channels, H height, W width, L length, S tokens of a sequence.
 """
 
-import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,9 +10,11 @@ import torch
 from torch import Tensor
 
 from eecore.data.augment import augmentations
+from eecore.data.hashes import fingerprint, row_hashes
 from eecore.errors import DataError, choose
 
 SAMPLE_AXES = {"image": 3, "sequence": 2, "tokens": 1}  # (C, H, W), (C, L), (S)
+TARGETS = {"classification": torch.int64, "regression": torch.float32}  # the task and the type of y
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +23,10 @@ class Split:
 
     Args:
         x: inputs, sample axis first.
-        y: classes, int64, (N).
+        y: classes, int64, or the numbers to predict, float32; (N).
         factors: what the data set knows about each sample, such as its noise; arrays of N, may be empty.
     Raises:
-        DataError: the lengths differ, or `y` is not int64.
+        DataError: the lengths differ, or `y` is of another type.
     """
 
     x: Tensor
@@ -37,8 +37,9 @@ class Split:
         lengths = {"x": len(self.x), "y": len(self.y)} | {k: len(v) for k, v in self.factors.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(f"split: all parts must have one length, got {lengths}")
-        if self.y.dtype != torch.int64 or self.y.ndim != 1:
-            raise DataError(f"split: y must be int64 of one axis, got {self.y.dtype}, {tuple(self.y.shape)}")
+        if self.y.dtype not in TARGETS.values() or self.y.ndim != 1:
+            got = f"{self.y.dtype}, {tuple(self.y.shape)}"
+            raise DataError(f"split: y must be int64 (classes) or float32 (numbers) of one axis, got {got}")
         views = {name: values.view() for name, values in self.factors.items()}
         for view in views.values():
             view.setflags(write=False)
@@ -64,14 +65,16 @@ class Info:
         name, title: short name, as in `load(name)`, and name in prose.
         kind: "image" (N, C, H, W), "sequence" (N, C, L) or "tokens" (N, S).
         shape: of one sample, without N.
-        classes: how many.
+        classes: how many; 1 for regression, whose samples have one number each to predict.
         vocabulary: how many different tokens there are, numbered from 0; 0 where the data are not tokens.
         source, licence, citation: where it comes from and on which terms.
         note: what a reader must know about the splits.
         augment: default augmentation.
+        task: "classification" (y: classes, int64) or "regression" (y: numbers, float32, in the unit that `note`
+            gives).
     Raises:
-        SettingError: unknown kind or augmentation.
-        DataError: `shape` does not fit the kind.
+        SettingError: unknown kind, augmentation or task.
+        DataError: `shape` does not fit the kind, or `classes` the task.
     """
 
     name: str
@@ -85,10 +88,13 @@ class Info:
     note: str = ""
     augment: str = "none"
     vocabulary: int = 0
+    task: str = "classification"
 
     def __post_init__(self) -> None:
         choose("kind", self.kind, SAMPLE_AXES)
         choose("augment", self.augment, augmentations())
+        if choose("task", self.task, TARGETS) == "regression" and self.classes != 1:
+            raise DataError(f"{self.name}: a regression has classes=1, one number to predict, got {self.classes}")
         if len(self.shape) != SAMPLE_AXES[self.kind]:
             raise DataError(f"{self.name}: kind {self.kind} has {SAMPLE_AXES[self.kind]} axes, got {self.shape}")
         if (self.kind == "tokens") != (self.vocabulary > 0):
@@ -134,6 +140,10 @@ class Dataset:
     def classes(self) -> int:
         return self.info.classes
 
+    @property
+    def task(self) -> str:
+        return self.info.task
+
 
 def assemble(info: Info, *, train: Split, validation: Split, test: Split, origin: str = "") -> Dataset:
     """Check three raw splits, make them disjoint, normalise them and take their fingerprint.
@@ -159,9 +169,9 @@ def assemble(info: Info, *, train: Split, validation: Split, test: Split, origin
     if not all(len(split) for split in splits):
         raise DataError(f"{info.name}: nothing is left of a split once its copies of test samples are removed")
     mean, std = channel_moments(info, kept_train.x)
-    fingerprint = _fingerprint(splits, mean, std)
+    whole = fingerprint(*(t for split in splits for t in (split.x, split.y)), mean, std)
     ready = [replace(split, x=normalise(split.x, mean, std)) for split in splits]
-    return Dataset(info, ready[0], ready[1], ready[2], mean, std, fingerprint, removed, origin)
+    return Dataset(info, ready[0], ready[1], ready[2], mean, std, whole, removed, origin)
 
 
 def channel_moments(info: Info, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,12 +218,6 @@ def normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (x - mean) / std
 
 
-def row_hashes(x: Tensor) -> Iterator[bytes]:
-    """A 16-byte hash of each sample's content."""
-    for row in np.ascontiguousarray(x.numpy()):
-        yield hashlib.blake2b(row.data, digest_size=16).digest()
-
-
 def _check(info: Info, part: str, split: Split) -> None:
     """Raise DataError where `split` is not what `info` says."""
     where = f"{info.name}, {part}"
@@ -224,9 +228,7 @@ def _check(info: Info, part: str, split: Split) -> None:
         raise DataError(f"{where}: x must be {expected}, got {split.x.dtype} of {tuple(split.x.shape)}")
     if len(split) == 0:
         raise DataError(f"{where}: no samples")
-    if int(split.y.min()) < 0 or int(split.y.max()) >= info.classes:
-        span = f"{int(split.y.min())}..{int(split.y.max())}"
-        raise DataError(f"{where}: classes must be 0..{info.classes - 1}, got {span}")
+    _check_targets(info, where, split.y)
     if info.kind == "tokens" and (int(split.x.min()) < 0 or int(split.x.max()) >= info.vocabulary):
         span = f"{int(split.x.min())}..{int(split.x.max())}"
         raise DataError(f"{where}: tokens must be 0..{info.vocabulary - 1}, got {span}")
@@ -234,17 +236,19 @@ def _check(info: Info, part: str, split: Split) -> None:
         raise DataError(f"{where}: x holds values that are not finite")
 
 
+def _check_targets(info: Info, where: str, y: Tensor) -> None:
+    """Raise DataError where `y` is not what the task asks for."""
+    if y.dtype != TARGETS[info.task]:
+        raise DataError(f"{where}: y must be {TARGETS[info.task]} for {info.task}, got {y.dtype}")
+    if info.task == "classification":
+        low, high = int(y.min()), int(y.max())
+        if low < 0 or high >= info.classes:
+            raise DataError(f"{where}: classes must be 0..{info.classes - 1}, got {low}..{high}")
+    elif not bool(torch.isfinite(y).all()):
+        raise DataError(f"{where}: y holds values that are not finite")
+
+
 def _without(split: Split, known: set[bytes]) -> Split:
     """`split` without the samples whose hash is in `known`."""
     keep = np.array([row not in known for row in row_hashes(split.x)], dtype=bool)
     return split if keep.all() else split.take(np.flatnonzero(keep))
-
-
-def _fingerprint(splits: tuple[Split, ...], mean: Tensor, std: Tensor) -> str:
-    """sha256, in hexadecimal, over the types, shapes and bytes of everything that decides the numbers."""
-    digest, parts = hashlib.sha256(), [tensor for split in splits for tensor in (split.x, split.y)]
-    for tensor in (*parts, mean, std):
-        array = np.ascontiguousarray(tensor.numpy())
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.data)
-    return digest.hexdigest()

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from eecore.data import dataset, division, own, splits
+from eecore.data import colours, dataset, division, hashes, own, splits, trivial
+from eecore.data.augment import augment
 from eecore.data.dataset import Dataset, Info
+from eecore.data.mix import mix
 from eecore.data.own import OwnName
 from eecore.errors import DataError, SettingError, choose
 
@@ -207,10 +209,16 @@ def verify(name: str) -> None:
 
 
 def source_modules(name: str) -> list[ModuleType]:
-    """The modules that decide this data set's content: its own, `dataset` and what divides. For hashing."""
+    """The modules that decide this data set's content: its own, `dataset`, `hashes` and what divides. For hashing."""
     make = _entry(known("data", name)).make
     own_module = sys.modules[getattr(make, "func", make).__module__]
-    return [own_module, dataset, splits, *([] if name in _registry else [division])]
+    return [own_module, dataset, hashes, splits, *([] if name in _registry else [division])]
+
+
+def augmentation_modules() -> list[ModuleType]:
+    """The modules that decide how a batch is changed while training. For hashing."""
+    changing = (augment, mix, trivial.trivial_augment, colours.equalize)
+    return [sys.modules[function.__module__] for function in changing]
 
 
 def _entry(name: str) -> _Entry:

@@ -1,7 +1,10 @@
-"""Four Gaussian classes whose best possible accuracy is known in closed form.
+"""Gaussian patterns whose best possible accuracy, or error, is known in closed form.
 
 Axes: N samples, C classes.
 """
+
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from eecore.errors import SettingError
 
 SIDE = 8  # pixels
 CLASSES = 4
+REGRESSION_PATTERN = 9  # the one whose strength is to be predicted
 PATTERNS = (9, 18, 36, 63)  # rows of the Hadamard matrix: checkers of different size in both directions
 
 INFO = Info(
@@ -27,6 +31,16 @@ INFO = Info(
     licence="MIT",
     citation="",
     note="For tests: 64 samples a split; the accuracy of the best classifier is bayes_accuracy(4.0, 4).",
+)
+
+REGRESSION = replace(
+    INFO,
+    name="synthetic_regression",
+    title="Strength of a Gaussian pattern",
+    classes=1,
+    task="regression",
+    note="For tests: 64 samples a split; y has mean 0 and variance 1; the error of the best prediction is "
+    "best_error(4.0).",
 )
 
 
@@ -54,14 +68,34 @@ def make_synthetic(
         >>> make_synthetic(train=8).train
         Split(x=(8, 1, 8, 8) torch.float32, factors=['posterior'])
     """
-    for name, size in (("train", train), ("validation", validation), ("test", test)):
-        if size < CLASSES:
-            raise SettingError(f"{name}: at least {CLASSES} samples are needed, got {size}")
-    if not distance > 0:
-        raise SettingError(f"distance: must be above 0, got {distance}")
-    random = np.random.RandomState(seed)
-    parts = [_draw(size, distance, random) for size in (train, validation, test)]
+    parts = _parts(_draw, (train, validation, test), distance, seed)
     return assemble(INFO, train=parts[0], validation=parts[1], test=parts[2])
+
+
+def make_synthetic_regression(
+    train: int = 64, validation: int = 64, test: int = 64, distance: float = 4.0, seed: int = 0
+) -> Dataset:
+    """Draw the regression data set: a pattern of strength y plus Gaussian noise of standard deviation 1 in each pixel.
+
+    y is standard normal. Each split's factor "best" is the best prediction of y, its mean given the image.
+
+    Args:
+        train, validation, test: samples, at least 4 each.
+        distance: norm of the pattern where y = 1, in standard deviations of the noise.
+        seed: of the draw.
+    Raises:
+        SettingError: too few samples, or a distance that is not positive.
+    Example:
+        >>> make_synthetic_regression(train=8).train
+        Split(x=(8, 1, 8, 8) torch.float32, factors=['best'])
+    """
+    parts = _parts(_draw_regression, (train, validation, test), distance, seed)
+    return assemble(REGRESSION, train=parts[0], validation=parts[1], test=parts[2])
+
+
+def make_regression() -> Dataset:
+    """The registered regression data set: 64 samples a split, distance 4, seed 0."""
+    return make_synthetic_regression()
 
 
 def make() -> Dataset:
@@ -93,6 +127,48 @@ def bayes_accuracy(distance: float, classes: int) -> float:
 
     value, _ = quad(density, distance - 10, distance + 10, epsabs=1e-10)  # beyond: below 1e-22
     return float(value)
+
+
+def best_error(distance: float) -> float:
+    """Mean squared error of the best prediction of a pattern's strength; its Pearson correlation is sqrt(1 - error).
+
+    The projection on the pattern's direction is r = distance * y + noise, and all that the image tells of y. Given r,
+    y is normal with mean distance * r / (1 + distance^2) and variance 1 / (1 + distance^2).
+
+    Args:
+        distance: norm of the pattern where y = 1, in standard deviations of the noise, not negative.
+    Raises:
+        SettingError: it is negative.
+    Example:
+        >>> best_error(3.0)
+        0.1
+    """
+    if not distance >= 0:
+        raise SettingError(f"distance: must be >= 0, got {distance}")
+    return 1.0 / (1.0 + distance**2)
+
+
+def _parts(
+    draw: Callable[[int, float, np.random.RandomState], Split], sizes: tuple[int, int, int], distance: float, seed: int
+) -> list[Split]:
+    """The three splits, drawn one after the other from one stream; arguments checked."""
+    for name, size in zip(("train", "validation", "test"), sizes, strict=True):
+        if size < CLASSES:
+            raise SettingError(f"{name}: at least {CLASSES} samples are needed, got {size}")
+    if not distance > 0:
+        raise SettingError(f"distance: must be above 0, got {distance}")
+    random = np.random.RandomState(seed)
+    return [draw(size, distance, random) for size in sizes]
+
+
+def _draw_regression(size: int, distance: float, random: np.random.RandomState) -> Split:
+    """`size` samples with the best prediction of each."""
+    direction = hadamard(SIDE * SIDE)[REGRESSION_PATTERN] / SIDE  # of norm 1
+    y = random.standard_normal(size)
+    x = distance * y[:, None] * direction + random.standard_normal((size, SIDE * SIDE))
+    best = distance * best_error(distance) * (x @ direction)
+    images = torch.from_numpy(x.reshape(size, 1, SIDE, SIDE)).float()
+    return Split(images, torch.from_numpy(y).float(), {"best": best})
 
 
 def _draw(size: int, distance: float, random: np.random.RandomState) -> Split:

@@ -2,6 +2,13 @@
 
 from eecore.inference.budget import budget_table, choose_threshold, solve
 from eecore.inference.curve import accuracy_per_exit, area_under_curve, curve, envelope, outcome
+from eecore.inference.regression import (
+    regression_curve,
+    regression_outcome,
+    regression_score,
+    regression_thresholds,
+    uncertainty,
+)
 from eecore.inference.rules import exit_taken, rules, score
 
 __all__ = [
@@ -13,7 +20,12 @@ __all__ = [
     "envelope",
     "exit_taken",
     "outcome",
+    "regression_curve",
+    "regression_outcome",
+    "regression_score",
+    "regression_thresholds",
     "rules",
     "score",
     "solve",
+    "uncertainty",
 ]

@@ -22,6 +22,8 @@ Numbers: TypeAlias = Sequence[Number] | np.ndarray | pd.Series | Tensor
 def check_logits(logits: Tensor) -> Tensor:
     """Return logits (K, N, C) of a floating type, K, N >= 1 and C >= 2; the values are checked where read."""
     logits = torch.as_tensor(logits)
+    if logits.ndim == 3 and logits.shape[2] == 1:
+        raise SettingError("logits: expected classes >= 2, got one output, as a regression has: use regression_curve")
     if logits.ndim != 3 or logits.shape[0] < 1 or logits.shape[1] < 1 or logits.shape[2] < 2:
         raise SettingError(
             f"logits: expected (exits, samples, classes >= 2), none of them empty, got {tuple(logits.shape)}"

@@ -18,7 +18,7 @@ from eecore.errors import SettingError, choose
 from eecore.inference.checks import Number, Numbers, check_logits, check_thresholds
 from eecore.shapes import Float, Int
 
-__all__ = ["exit_taken", "rules", "score", "score_and_prediction"]
+__all__ = ["check_rule", "exit_taken", "rules", "score", "score_and_prediction"]
 
 CHUNK_ELEMENTS = 2**17  # float32 numbers worked on at a time: half a MiB, stays in the cache of one core
 
@@ -51,14 +51,38 @@ _RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def rules() -> list[str]:
-    """Names of the rules that `score` knows.
+REGRESSION_RULES = ("difference", "variance")  # see eecore.inference.regression
+
+
+def rules(task: str = "classification") -> list[str]:
+    """Names of the rules of a task: "classification" (see `score`) or "regression" (see `uncertainty`).
+
+    Raises:
+        SettingError: the task is not known.
 
     Example:
         >>> rules()
         ['confidence', 'entropy', 'margin']
     """
-    return list(_RULES)
+    by_task = {"classification": list(_RULES), "regression": list(REGRESSION_RULES)}
+    return by_task[choose("task", task, by_task)]
+
+
+def check_rule(rule: str, task: str) -> str:
+    """Return the rule where it is one of the task.
+
+    Raises:
+        SettingError: it belongs to the other task, or to none.
+    Example:
+        >>> check_rule("entropy", "regression")
+        Traceback (most recent call last):
+        ...
+        eecore.errors.SettingError: rule: 'entropy' is for classification; regression has difference, variance
+    """
+    other = "regression" if task == "classification" else "classification"
+    if rule in rules(other):
+        raise SettingError(f"rule: {rule!r} is for {other}; {task} has {', '.join(rules(task))}")
+    return choose("rule", rule, rules(task))
 
 
 def score(logits: Float[Tensor, "K N C"], rule: str = "confidence") -> Float[Tensor, "K N"]:
@@ -86,7 +110,7 @@ def score_and_prediction(
     logits: Float[Tensor, "K N C"], rule: str = "confidence"
 ) -> tuple[Float[Tensor, "K N"], Int[Tensor, "K N"]]:
     """Score and predicted class (the first of equals) of every exit, in one pass over the logits."""
-    certainty = _RULES[choose("rule", rule, _RULES)]
+    certainty = _RULES[check_rule(rule, "classification")]
     logits = check_logits(logits)
     exits, samples, _ = logits.shape
     scores = torch.empty(exits * samples, dtype=torch.float32, device=logits.device)

@@ -1,8 +1,9 @@
 """Training: phases and regimes, one loop, and a store that remembers every prefix of a chain of phases."""
 
-from eecore.training import pretrained
+from eecore.training import pretrained, recipes
 from eecore.training.chain import train
 from eecore.training.pace import Pace, Paused
+from eecore.training.recipe import Recipe, default_recipe
 from eecore.training.regimes import (
     Phase,
     Regime,
@@ -16,7 +17,7 @@ from eecore.training.regimes import (
     register_regime,
 )
 from eecore.training.result import Result, initial_model
-from eecore.training.settings import Recipe, Run, default_recipe
+from eecore.training.settings import Run
 from eecore.training.store import Store
 from eecore.training.sweep import grid, sweep
 
@@ -38,6 +39,7 @@ __all__ = [
     "mixed",
     "phases_of",
     "pretrained",
+    "recipes",
     "regime",
     "regimes",
     "register_regime",

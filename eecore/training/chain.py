@@ -193,7 +193,7 @@ def _phase_record(
         info.kind,
         trains=phase.trains,
         samples_seen=steps * size,
-        cached_samples=samples if run.augment == "none" else None,
+        cached_samples=samples if run.fixed_inputs else None,
     )
     return {
         **asdict(phase),

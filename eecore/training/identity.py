@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from eecore import data, models
-from eecore.training import loop, moving, optim, pretrained
+from eecore.training import loop, losses, moving, optim, pretrained
 from eecore.training.settings import Run
 
 
@@ -39,7 +39,8 @@ def _digest(value: object) -> str:
 
 
 def _source_digest(run: Run) -> str:
-    deciding = {loop, moving, optim, *models.source_modules(run.model), *data.source_modules(run.dataset)}
+    ours = {loop, losses, moving, optim, *data.augmentation_modules()}
+    deciding = {*ours, *models.source_modules(run.model), *data.source_modules(run.dataset)}
     deciding |= {pretrained} if run.pretrained else set()
     return _digest(sorted(source_text(module) for module in deciding))
 

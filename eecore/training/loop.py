@@ -12,16 +12,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from eecore.data import Dataset, Split
 from eecore.errors import SettingError, TrainingError
 from eecore.models import MultiExit
 from eecore.shapes import Float, Int
+from eecore.training.losses import exit_losses
 from eecore.training.moving import Moving
 from eecore.training.optim import derived_seed, learning_rate, make_optimizer, torch_settings
+from eecore.training.recipe import Recipe
 from eecore.training.regimes import Phase
-from eecore.training.settings import Recipe
+
+__all__ = ["Progress", "epoch_batches", "exit_losses", "judged", "split_logits", "train_phase"]
 
 
 @dataclass
@@ -33,13 +35,6 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)  # one row an epoch
     best: float = math.inf  # the criterion's best value
     waited: int = 0  # epochs since then
-
-
-def exit_losses(logits: Float[Tensor, "J B C"], y: Int[Tensor, " B"], smoothing: float) -> Float[Tensor, " J"]:
-    """Cross-entropy of each exit, the mean over the batch."""
-    exits, batch, _ = logits.shape
-    each = F.cross_entropy(logits.flatten(0, 1), y.repeat(exits), reduction="none", label_smoothing=smoothing)
-    return each.view(exits, batch).mean(dim=1)
 
 
 def epoch_batches(samples: int, batch_size: int, generator: torch.Generator) -> Iterator[Int[Tensor, " B"]]:
@@ -82,8 +77,8 @@ def train_phase(
             from: to copy them takes time where the network is large.
     Returns:
         The progress at the end; its history has a row per epoch: epoch, train_loss, validation_loss (mean over the
-        exits in training, the early-stopping criterion), validation_accuracy (per exit in training),
-        lr, seconds (training), evaluation_seconds.
+        exits in training, the early-stopping criterion), validation_accuracy, or for regression validation_pearson and
+        validation_mse (per exit in training), lr, seconds (training), evaluation_seconds.
     Raises:
         TrainingError: the loss is not finite; names phase, step and learning rate.
     """
@@ -91,7 +86,7 @@ def train_phase(
     steps = phase.epochs * steps_an_epoch
     with torch_settings(threads):
         model.to(device)
-        moving = Moving(model, phase, recipe, augmentation != "none", dataset, device)
+        moving = Moving(model, phase, recipe, augmentation, dataset, device)
         optimizer = make_optimizer(moving.parameters, recipe)
         progress = start or Progress()
         moving.restore(progress.tensors, optimizer)
@@ -107,8 +102,8 @@ def train_phase(
                     for group in optimizer.param_groups:
                         group["lr"] = learning_rate(first_step + i, steps, recipe)
                     with _autocast(device, recipe):
-                        logits = moving.logits(batch, augmentation, generator)
-                    loss = exit_losses(logits.float(), moving.y[batch], recipe.label_smoothing).mean()
+                        logits, target = moving.forward(batch, generator)
+                    loss = moving.losses(logits.float(), target).mean()
                     optimizer.zero_grad()
                     loss.backward()
                     if recipe.clip_norm is not None:
@@ -180,7 +175,9 @@ def _finite_mean(losses: Tensor, phase: Phase, first_step: int, steps: int, reci
 
 @torch.no_grad()
 def split_logits(model: MultiExit, split: Split, *, batch: int = 500, device: str = "cpu") -> Float[Tensor, "K N C"]:
-    """Logits of every exit on a split, float16, in eval mode; the model's mode is put back.
+    """Logits of every exit on a split, in eval mode; the model's mode is put back.
+
+    float16; float32 for regression, where C is the number of outputs and an error must not be one of rounding.
 
     Raises:
         SettingError: `batch` is smaller than 1.
@@ -189,6 +186,7 @@ def split_logits(model: MultiExit, split: Split, *, batch: int = 500, device: st
         raise SettingError(f"batch: expected at least 1, got {batch}")
     was_training = model.training
     model.to(device).eval()
-    out = torch.cat([model(x.to(device)).half().cpu() for x in split.x.split(batch)], dim=1)
+    kept = torch.float32 if split.y.is_floating_point() else torch.float16
+    out = torch.cat([model(x.to(device)).to(kept).cpu() for x in split.x.split(batch)], dim=1)
     model.to("cpu").train(was_training)
     return out

@@ -1,6 +1,6 @@
 """What moves in a phase: its parameters, the logits it trains, its validation, and how all of it is stored.
 
-Axes: K exits, J exits that a phase trains, N samples, B batch, C classes.
+Axes: K exits, J exits that a phase trains, N samples, B batch, C classes (or outputs of a regression).
 """
 
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from eecore.data import Dataset, augment
+from eecore.data import Dataset, Target, augment, changes_colours, mix
 from eecore.errors import SettingError
 from eecore.models import MultiExit
 from eecore.models.backbone import State
 from eecore.shapes import Float, Int
+from eecore.training.losses import judge, losses_of
+from eecore.training.recipe import Recipe
 from eecore.training.regimes import Phase
-from eecore.training.settings import Recipe
 
 CACHE_BYTES = 2 * 2**30  # frozen features larger than this are computed again in every epoch
 
@@ -28,22 +28,24 @@ class Moving:
     Args:
         model: already on `device`.
         phase: which parameters move.
-        recipe: ema, precision and memory layout are used here.
-        augmented: whether inputs change from epoch to epoch; if not, a frozen backbone is run once.
+        recipe: loss, mixing of samples, ema and memory layout are used here.
+        augmentation: name of an augmentation. Where inputs stay the same in all epochs, a frozen backbone is run once.
         dataset: train and validation splits are moved to `device`.
         device: where everything happens.
     """
 
     def __init__(
-        self, model: MultiExit, phase: Phase, recipe: Recipe, augmented: bool, dataset: Dataset, device: str
+        self, model: MultiExit, phase: Phase, recipe: Recipe, augmentation: str, dataset: Dataset, device: str
     ) -> None:
-        self.model, self.phase, self.recipe = model, phase, recipe
+        self.model, self.phase, self.recipe, self.augmentation = model, phase, recipe, augmentation
         last = model.n_exits - 1
         self.exits = {"backbone": [last], "all": list(range(last + 1)), "heads": list(range(last))}[phase.trains]
         if not self.exits:
             raise SettingError("phases: a 'heads' phase needs an exit before the last one, and this network has none")
-        self.x = dataset.train.x.to(device)
-        self.y: Int[Tensor, " N"] = dataset.train.y.to(device)
+        _check_colours(augmentation, dataset)
+        self.losses, self.task = losses_of(dataset.task, recipe), dataset.task
+        self.x, self.y = dataset.train.x.to(device), dataset.train.y.to(device)
+        self._mean, self._std = dataset.mean.to(device), dataset.std.to(device)
         self._validation_x = dataset.validation.x.to(device)
         if recipe.channels_last and dataset.kind == "image":
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -63,7 +65,7 @@ class Moving:
         self._cache: list[Tensor] | None = None
         self._validation_cache: list[Tensor] | None = None
         if phase.trains == "heads":
-            self._cache = None if augmented else self._reduced_all(self.x)
+            self._cache = None if augmentation != "none" or recipe.mixes else self._reduced_all(self.x)
             self._validation_cache = self._reduced_all(self._validation_x)
 
     def _moving_parameters(self) -> list[nn.Parameter]:
@@ -80,12 +82,14 @@ class Moving:
 
     # -- logits of a batch ------------------------------------------------------------------------------
 
-    def logits(self, batch: Int[Tensor, " B"], augmentation: str, generator: torch.Generator) -> Float[Tensor, "J B C"]:
-        """Logits of the exits in training on the training samples `batch`."""
+    def forward(self, batch: Int[Tensor, " B"], generator: torch.Generator) -> tuple[Float[Tensor, "J B C"], Target]:
+        """Logits of the exits in training on the training samples `batch`, changed at random, and their target."""
         if self._cache is not None:
-            return self._heads([reduced[batch] for reduced in self._cache])
-        x = augment(self.x[batch], augmentation, generator)
-        return self._forward(x)
+            return self._heads([reduced[batch] for reduced in self._cache]), Target(self.y[batch])
+        x, target = augment(self.x[batch], self.augmentation, generator, self._mean, self._std), Target(self.y[batch])
+        if self.recipe.mixes:
+            x, target = mix(x, target.y, generator, self.recipe.mixup, self.recipe.cutmix)
+        return self._forward(x), target
 
     def _from_inputs(self, x: Tensor) -> Float[Tensor, "J B C"]:
         if self.phase.trains == "all":
@@ -121,7 +125,7 @@ class Moving:
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
-        """Mean cross-entropy over the exits in training (the criterion), and accuracy of each of them."""
+        """The criterion over the exits in training, and the measures of each of them; see `judge`."""
         self.model.eval()
         with self._averaged():
             parts = []
@@ -132,9 +136,7 @@ class Moving:
                 else:
                     parts.append(self._forward(self._validation_x[part]))
             logits = torch.cat(parts, dim=1).float()
-        loss = F.cross_entropy(logits.flatten(0, 1), self._validation_y.repeat(len(self.exits)))
-        accuracy = (logits.argmax(dim=2) == self._validation_y).float().mean(dim=1)
-        return {"validation_loss": loss.item(), "validation_accuracy": accuracy.tolist()}
+        return judge(logits, self._validation_y, self.task, self.recipe)
 
     # -- moving average ---------------------------------------------------------------------------------
 
@@ -191,6 +193,18 @@ class Moving:
             parameter.requires_grad_(True)
             parameter.grad = None
         self.model.train()
+
+
+def _check_colours(augmentation: str, dataset: Dataset) -> None:
+    """Stop where colours are to be changed in data that is not between black and white."""
+    if not changes_colours(augmentation):
+        return
+    shape = (-1, *(1,) * (dataset.train.x.ndim - 2))
+    raw = dataset.train.x * dataset.std.view(shape) + dataset.mean.view(shape)
+    low, high = float(raw.min()), float(raw.max())
+    if low < -1e-3 or high > 1 + 1e-3:
+        span = f"{low:.3g} to {high:.3g}"
+        raise SettingError(f"augment: {augmentation!r} needs pixels from 0 to 1, those of {dataset.name} are {span}")
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

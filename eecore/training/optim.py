@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
-from eecore.training.settings import Recipe
+from eecore.training.recipe import Recipe
 
 
 def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
@@ -25,6 +25,8 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
         warm = steps // 2
     if step < warm:
         return recipe.lr * (step + 1) / (warm + 1)
+    if recipe.schedule == "multistep":
+        return recipe.lr * recipe.decay ** sum(step >= milestone * steps for milestone in recipe.milestones)
     progress = (step - warm) / max(1, steps - warm)
     if recipe.schedule == "cosine":
         return recipe.lr * 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,6 +1,6 @@
 """What a run leaves behind: logits of every exit, costs, history; all evaluation is a function of these.
 
-Axes: K exits, N samples, C classes.
+Axes: K exits, N samples, C classes (or outputs of a regression).
 """
 
 import functools
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from eecore import data, models
 from eecore.errors import StoreError
+from eecore.metrics import MEASURES, mean_squared_error, pearson
 from eecore.shapes import Float, Int
 from eecore.training import pretrained
 from eecore.training.settings import Run
@@ -25,7 +26,7 @@ def initial_model(run: Run) -> models.MultiExit:
         run.model,
         kind=info.kind,
         shape=info.shape,
-        classes=info.classes,
+        classes=run.outputs,
         exits=run.exits,
         head=run.head,
         seed=run.seed,
@@ -65,6 +66,16 @@ class Moment(NamedTuple):
     trained: int
 
 
+def _measured(logits: Tensor, labels: Tensor, task: str) -> list[dict[str, float]]:
+    """The measures of the task for each exit, as if it were the only one."""
+    if task == "classification":
+        correct = (logits.argmax(dim=2) == labels).double().mean(dim=1)
+        return [{"accuracy": accuracy} for accuracy in correct.tolist()]
+    prediction = logits[:, :, 0]
+    pairs = zip(pearson(prediction, labels).tolist(), mean_squared_error(prediction, labels).tolist(), strict=True)
+    return [{"pearson": correlation, "mse": error} for correlation, error in pairs]
+
+
 @dataclass(frozen=True)
 class Result:
     """A trained run: stored logits and costs in memory, weights and features on request.
@@ -72,8 +83,9 @@ class Result:
     Attributes:
         run: the settings.
         key: its place in the store.
-        validation_logits, test_logits: (K, N, C) float16.
-        validation_labels, test_labels: (N,).
+        validation_logits, test_logits: (K, N, C) float16; for regression (K, N, 1), or (K, N, 2) with a log variance,
+            float32.
+        validation_labels, test_labels: (N,), classes or the right numbers.
         record: settings, history of every phase, costs, versions, seconds.
     """
 
@@ -82,8 +94,8 @@ class Result:
     store: Store
     validation_logits: Float[Tensor, "K N C"]
     test_logits: Float[Tensor, "K M C"]
-    validation_labels: Int[Tensor, " N"]
-    test_labels: Int[Tensor, " M"]
+    validation_labels: Int[Tensor, " N"] | Float[Tensor, " N"]
+    test_labels: Int[Tensor, " M"] | Float[Tensor, " M"]
     record: dict[str, Any]
 
     @property
@@ -120,17 +132,23 @@ class Result:
         """Long form: one row per exit and split.
 
         Returns:
-            Columns dataset, model, regime, seed, exit (1..K), split, accuracy (fraction), macs (per sample),
-            macs_fraction (of the backbone's), training_macs, training_seconds.
+            Columns dataset, model, regime, seed, exit (1..K), split, the measures of the task, macs (per sample),
+            macs_fraction (of the backbone's), training_macs, training_seconds. The measures: accuracy (fraction); for
+            regression pearson (in [-1, 1]) and mse (mean squared error, in the squared unit of the labels) in its
+            place, so that frames of both tasks can be put below each other, NaN where a measure does not apply.
         """
         rows = []
         for split in ("validation", "test"):
             logits, labels = getattr(self, f"{split}_logits"), getattr(self, f"{split}_labels")
-            correct = (logits.argmax(dim=2) == labels).double().mean(dim=1).tolist()
-            for k, accuracy in enumerate(correct):
+            for k, measured in enumerate(_measured(logits, labels, self.run.task)):
                 costs = {"macs": self.macs[k], "macs_fraction": self.macs[k] / self.backbone_macs}
-                rows.append({**self.labels_of_run, "exit": k + 1, "split": split, "accuracy": accuracy, **costs})
+                rows.append({**self.labels_of_run, "exit": k + 1, "split": split, **measured, **costs})
         return pd.DataFrame(rows).assign(training_macs=self.training_macs, training_seconds=self.training_seconds)
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Columns of `frame` that say how good an exit is; the first one is the main one."""
+        return MEASURES[self.run.task]
 
     def history(self) -> pd.DataFrame:
         """One row per epoch of every phase: phase, trains, epoch, train_loss, validation_loss, lr, seconds."""

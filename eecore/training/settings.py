@@ -1,117 +1,27 @@
 """Settings of a run: frozen and validated; anything unknown stops at once with one line."""
 
 import functools
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from eecore import data, models
 from eecore.errors import SettingError, choose
 from eecore.training import pretrained
+from eecore.training.recipe import Recipe, Settings, check_recipe, default_recipe
 from eecore.training.regimes import Phase, phases_of
-
-Positive = Annotated[int, Field(ge=1, le=1_000_000)]
-Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
-
-
-def _one_line(error: ValidationError, known: list[str]) -> str:
-    """The first thing that is wrong, as 'name: what was expected, got what'."""
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"] if isinstance(part, str) and part in known) or str(
-        first["loc"][0] if first["loc"] else "settings"
-    )
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, SettingError):
-        return str(cause)
-    if first["type"] == "extra_forbidden":
-        try:
-            choose("setting", name, known)
-        except SettingError as unknown:
-            return str(unknown)
-    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
-
-
-class Settings(BaseModel):
-    """Frozen, strict, and one line for what is wrong."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise SettingError(_one_line(error, list(type(self).model_fields))) from None
-
-
-class Recipe(Settings):
-    """How the parameters of a phase are optimised. Every phase of a chain uses the same recipe.
-
-    Args:
-        optimizer: "adamw" or "sgd" (momentum 0.9, Nesterov).
-        lr: peak learning rate.
-        weight_decay: decoupled for adamw; not applied to biases and norms (1-D parameters).
-        schedule: "cosine" to zero, "onecycle" (linear up to the middle, linear down) or "constant".
-        warmup: fraction of a phase's steps with linearly growing learning rate.
-        batch_size: samples per step; the incomplete last batch of an epoch is left out.
-        label_smoothing: in [0, 1).
-        clip_norm: largest 2-norm of the gradient, or None.
-        ema: decay of an exponential moving average of the weights, which then is what the phase ends with; None: off.
-        patience: epochs without improvement after which a phase stops, its best state restored in any case;
-            None: fixed epochs, and the last state stays.
-        min_delta: smallest decrease of the criterion that counts as improvement. The criterion is one number: the mean
-            over the exits that the phase trains of the cross-entropy on validation.
-        precision: "float32" or "bf16" (autocast; weights stay float32).
-        channels_last: memory layout of images and convolutions.
-        compile: the network through torch.compile, which takes a minute or more at the start of each phase.
-        augment: name of an augmentation of eecore.data; None: the data set's own.
-    Raises:
-        SettingError: any value is out of its range, has the wrong type, or is unknown.
-    """
-
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: Rate = 2e-3
-    weight_decay: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.01
-    schedule: Literal["cosine", "onecycle", "constant"] = "cosine"
-    warmup: Fraction = 0.1
-    batch_size: Positive = 50
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    clip_norm: Rate | None = 1.0
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
-    patience: Positive | None = None
-    min_delta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    precision: Literal["float32", "bf16"] = "float32"
-    channels_last: bool = False
-    compile: bool = False
-    augment: str | None = None
-
-    @field_validator("augment")
-    @classmethod
-    def _known_augmentation(cls, value: str | None) -> str | None:
-        return value if value is None else choose("augment", value, data.augmentations())
-
-
-def default_recipe(model: str, dataset: str) -> Recipe:
-    """The recipe that this project uses for a model on a data set, where none is given.
-
-    AdamW with a cosine schedule; transformers and convolutional networks differ in the learning rate, data sets in
-    the batch size.
-    """
-    choose("model", model, models.names())
-    lr = 3e-3 if model.startswith("vit") else 4e-3
-    return Recipe(lr=lr, batch_size={"synthetic": 16, "mnist1d": 100}.get(dataset, 50))
 
 
 @functools.cache
-def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str) -> None:
+def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str, outputs: int) -> None:
     """Stop where data, backbone, exits and head do not fit each other."""
     info = data.info(dataset)
     models.describe(
         model,
         kind=info.kind,
         shape=info.shape,
-        classes=info.classes,
+        classes=outputs,
         exits=exits,
         head=head,
         vocabulary=info.vocabulary,
@@ -212,15 +122,16 @@ class Run(Settings):
     def _names_and_phases(self) -> "Run":
         object.__setattr__(self, "dataset", data.known("dataset", self.dataset))
         choose("model", self.model, models.names())
-        _check_fit(self.model, self.dataset, self.exits, self.head)
+        if self.recipe is None:
+            object.__setattr__(self, "recipe", default_recipe(self.model, self.dataset))
+        check_recipe(self.recipe, data.info(self.dataset))  # type: ignore[arg-type]
+        _check_fit(self.model, self.dataset, self.exits, self.head, self.outputs)
         if self.phases is None:
             object.__setattr__(self, "phases", phases_of(self.regime, self.epochs))
         if not self.phases:
             raise SettingError("phases: at least one phase is needed, got none")
         if self.pretrained is not None:
             _check_pretrained(self)
-        if self.recipe is None:
-            object.__setattr__(self, "recipe", default_recipe(self.model, self.dataset))
         return self
 
     @property
@@ -228,6 +139,23 @@ class Run(Settings):
         """Name of the augmentation in force."""
         assert self.recipe is not None
         return self.recipe.augment or data.info(self.dataset).augment
+
+    @property
+    def task(self) -> str:
+        """What the data set asks for: "classification" or "regression"."""
+        return data.info(self.dataset).task
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of each head: the classes; for regression 1, or 2 with a predicted variance."""
+        assert self.recipe is not None
+        return 2 if self.recipe.loss == "gaussian" else data.info(self.dataset).classes
+
+    @property
+    def fixed_inputs(self) -> bool:
+        """Whether a sample looks the same in all epochs, so that a frozen backbone is run once."""
+        assert self.recipe is not None
+        return self.augment == "none" and not self.recipe.mixes
 
     def replace(self, **changes: object) -> "Run":
         """The same run with some settings changed; the phases follow the regime and the epochs again."""

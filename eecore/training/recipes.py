@@ -1,0 +1,184 @@
+"""Training recipes by name: what strong results are trained with, each with its source.
+
+A preset belongs to a family of models and to kinds of data sets. It is a starting point that others have published, not
+a tuned optimum of ours: `note` says what is taken over and what is our choice. In all of them weight decay spares
+biases and norms, as everywhere in this project, which the sources do only where the note says so.
+"""
+
+from dataclasses import dataclass
+
+from eecore.errors import choose
+from eecore.training.recipe import Recipe
+
+__all__ = ["Preset", "preset", "presets"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe with its training length and its origin.
+
+    Args:
+        name: as in `preset(name)`.
+        models: family of models that it is for, in words.
+        data: data sets that it is for, in words.
+        epochs: of the phase that trains the backbone; the same for every phase unless a run says otherwise.
+        recipe: the optimisation.
+        source: where it was published, as citations.
+        note: what is taken from the source, and what is ours.
+    """
+
+    name: str
+    models: str
+    data: str
+    epochs: int
+    recipe: Recipe
+    source: str
+    note: str
+
+
+_CIFAR_SGD = Recipe(
+    optimizer="sgd",
+    lr=0.1,
+    weight_decay=5e-4,
+    schedule="cosine",
+    warmup=0.0,
+    batch_size=128,
+    clip_norm=None,
+    augment="crop_flip",
+)
+_VIT = Recipe(
+    optimizer="adamw",
+    lr=1e-3,
+    weight_decay=0.05,
+    schedule="cosine",
+    warmup=5 / 300,
+    batch_size=128,
+    label_smoothing=0.1,
+    clip_norm=1.0,
+    ema=0.999,
+    augment="trivial",
+    mixup=0.8,
+    cutmix=1.0,
+)
+
+
+def _changed(recipe: Recipe, **changes: object) -> Recipe:
+    return Recipe(**{**recipe.model_dump(), **changes})
+
+
+_PRESETS = (
+    Preset(
+        "resnet_cifar",
+        "resnet",
+        "cifar10, cifar100",
+        200,
+        _CIFAR_SGD,
+        "He et al. 2016, arXiv:1512.03385; Zagoruyko and Komodakis 2016, arXiv:1605.07146; Loshchilov and Hutter 2017, "
+        "arXiv:1608.03983",
+        "Batch, crop and flip: He et al.; Nesterov, decay 5e-4, 200 epochs: Zagoruyko and Komodakis; cosine for steps: "
+        "Loshchilov and Hutter.",
+    ),
+    Preset(
+        "resnet_cifar_steps",
+        "resnet",
+        "cifar10, cifar100",
+        200,
+        _changed(_CIFAR_SGD, schedule="multistep", milestones=(0.3, 0.6, 0.8), decay=0.2),
+        "Zagoruyko and Komodakis 2016, arXiv:1605.07146",
+        "Rate times 0.2 after 60, 120 and 160 of 200 epochs, as there for wide residual networks.",
+    ),
+    Preset(
+        "resnet_cifar_trivial",
+        "resnet",
+        "cifar10, cifar100",
+        200,
+        _changed(_CIFAR_SGD, augment="trivial"),
+        "Müller and Hutter 2021, arXiv:2103.10158; Zhong et al. 2017, arXiv:1708.04896",
+        "resnet_cifar with TrivialAugment; random erasing in place of a square that is cut out.",
+    ),
+    Preset(
+        "resnet_short",
+        "resnet",
+        "cifar10, cifar100",
+        30,
+        _changed(_CIFAR_SGD, schedule="onecycle", lr=0.2, label_smoothing=0.1),
+        "Smith and Topin 2017, arXiv:1708.07120",
+        "For few epochs: the rate up and down once. Peak rate, smoothing and length are ours.",
+    ),
+    Preset(
+        "resnet_tinyimagenet",
+        "resnet",
+        "tinyimagenet",
+        100,
+        _changed(_CIFAR_SGD, warmup=0.05, label_smoothing=0.1),
+        "He et al. 2016, arXiv:1512.03385; Loshchilov and Hutter 2017, arXiv:1608.03983",
+        "resnet_cifar, shorter; warm-up, smoothing and length are ours.",
+    ),
+    Preset(
+        "vit_cifar",
+        "vit",
+        "cifar10, cifar100, tinyimagenet",
+        300,
+        _VIT,
+        "Touvron et al. 2021 (DeiT), arXiv:2012.12877",
+        "AdamW, decay 0.05, warm-up of 5 in 300 epochs, smoothing 0.1, mixup 0.8, CutMix 1.0, erasing: DeiT. "
+        "TrivialAugment in place of RandAugment, erasing in 1/2 of the images; rate, batch and average are ours, for "
+        "small images.",
+    ),
+    Preset(
+        "msdnet_cifar",
+        "msdnet",
+        "cifar10, cifar100",
+        300,
+        _changed(_CIFAR_SGD, batch_size=64, weight_decay=1e-4, schedule="multistep"),
+        "Huang et al. 2018, arXiv:1703.09844",
+        "SGD, Nesterov momentum, rate 0.1, a tenth after 150 and 225 of 300 epochs, batch 64, decay 1e-4: as there.",
+    ),
+    Preset(
+        "text_small",
+        "transformers and character models trained from scratch",
+        "trec, sst2, newsgroups20, wordlang",
+        20,
+        Recipe(lr=1e-3, weight_decay=0.05, warmup=0.1, batch_size=64, label_smoothing=0.1, augment="none"),
+        "Vaswani et al. 2017, arXiv:1706.03762; Loshchilov and Hutter 2019, arXiv:1711.05101",
+        "Smoothing 0.1 and warm-up: Vaswani et al.; AdamW: Loshchilov and Hutter; the numbers are ours.",
+    ),
+    Preset(
+        "text_regression",
+        "transformers and character models trained from scratch",
+        "stsb",
+        20,
+        Recipe(lr=1e-3, weight_decay=0.05, warmup=0.1, batch_size=64, augment="none"),
+        "Loshchilov and Hutter 2019, arXiv:1711.05101",
+        "text_small without label smoothing, which a regression cannot have; the numbers are ours.",
+    ),
+    Preset(
+        "bert_finetune",
+        "pretrained encoders",
+        "trec, sst2, newsgroups20, stsb",
+        4,
+        Recipe(lr=5e-5, weight_decay=0.01, warmup=0.1, batch_size=32, augment="none"),
+        "Devlin et al. 2019, arXiv:1810.04805; Mosbach et al. 2021, arXiv:2006.04884",
+        "Batch 32, rate 5e-5 and 4 epochs are in the grid of Devlin et al.; warm-up of a tenth: Mosbach et al.; cosine "
+        "in place of a line is ours.",
+    ),
+)
+_BY_NAME = {one.name: one for one in _PRESETS}
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        SettingError: no such name; the message lists the known ones and the nearest.
+    Example:
+        >>> found = preset("msdnet_cifar")
+        >>> found.epochs, found.recipe.batch_size, found.recipe.schedule
+        (300, 64, 'multistep')
+    """
+    return _BY_NAME[choose("preset", name, _BY_NAME)]
+
+
+def presets() -> list[str]:
+    """The names that `preset` knows."""
+    return list(_BY_NAME)
