@@ -91,7 +91,7 @@ def test_a_write_that_fails_loses_nothing_and_says_so_in_one_line(tmp_path, monk
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("eecore.training.store._write", full)
+    monkeypatch.setattr("eecore.training.store.write_file", full)
     with pytest.raises(StoreError, match="No space left on device") as caught:
         store.put("k", "weights", {"a": torch.zeros(3)}, {})
     assert "\n" not in str(caught.value)
