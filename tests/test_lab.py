@@ -429,6 +429,19 @@ def test_utilisation_is_the_mean_over_all_parts_of_a_run(monkeypatch):
     assert idle.summary()["utilisation"] is None
 
 
+@pytest.mark.parametrize(("answer", "percent"), [("37\n", 37.0), ("[N/A]\n", None), ("", None), (OSError(), None)])
+def test_where_torch_cannot_say_how_busy_a_gpu_is_its_own_tool_is_asked(monkeypatch, answer, percent):
+    def run(command, **options):
+        if isinstance(answer, OSError):
+            raise answer
+        assert command[:2] == ["nvidia-smi", "--id=1"]
+        return SimpleNamespace(stdout=answer)
+
+    monkeypatch.setattr(machine.subprocess, "run", run)
+    monkeypatch.setattr(torch.cuda, "utilization", lambda device: 1 / 0)
+    assert machine.busy_percent("cuda:1") == percent
+
+
 def test_the_lab_needs_nothing_but_the_plain_dependencies():
     extras = ["IPython", "papermill", "nbformat", "yaml", "transformers", "tokenizers", "dask", "jaxtyping", "beartype"]
     script = f"import sys; sys.modules.update(dict.fromkeys({extras})); import eecore.cli, eecore.lab; print('there')"

@@ -11,7 +11,7 @@ import torch
 from test_cli import run as command
 
 from eecore import data, models
-from eecore.data import Split
+from eecore.data import Split, registry
 from eecore.errors import SettingError, StoreError
 from eecore.training import Phase, Recipe, Run, Store, initial_model, pretrained, train
 from eecore.training.identity import identity, prefix_keys
@@ -34,12 +34,12 @@ def part_of_digits(name, first, count):
 @pytest.fixture(autouse=True)
 def two_data_sets(monkeypatch):
     """Six classes to pretrain on, the other four to fine-tune on."""
-    monkeypatch.setattr(data, "_registry", dict(data._registry))
+    monkeypatch.setattr(registry, "_registry", dict(registry._registry))
     for name, first, count in (("low_digits", 0, 6), ("high_digits", 6, 4)):
         made = part_of_digits(name, first, count)
         data.register(made.info, lambda made=made: made)
     yield
-    data._load.cache_clear()
+    registry._load.cache_clear()
 
 
 @pytest.fixture

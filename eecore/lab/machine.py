@@ -14,7 +14,7 @@ def busy_percent(device: str) -> float | None:
     """How busy a GPU is now, percent of the time, or None where nobody can say."""
     try:
         return float(torch.cuda.utilization(device))
-    except (RuntimeError, ModuleNotFoundError, AssertionError):  # no driver, or its Python package is not here
+    except Exception:  # no driver, its Python package is not here, or one of NVML's own errors: ask in another way
         return _asked_of_smi(torch.device(device).index or 0)
 
 
