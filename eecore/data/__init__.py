@@ -13,12 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from eecore.data import dataset, embedded, fashion, mnist_1d, splits, synthetic
+from eecore.data import (
+    dataset,
+    embedded,
+    fashion,
+    mnist_1d,
+    splits,
+    synthetic,
+    text_reading,
+    text_sets,
+    tokens,
+    wordlang,
+)
 from eecore.data.augment import augment, augmentations
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.files import cache_folder, data_folders
 from eecore.data.splits import stratified
 from eecore.data.synthetic import bayes_accuracy, make_synthetic
+from eecore.data.text_file import make_text_file
 from eecore.errors import DataError, SettingError, choose
 
 __all__ = [
@@ -35,6 +47,7 @@ __all__ = [
     "info",
     "load",
     "make_synthetic",
+    "make_text_file",
     "names",
     "register",
     "source_modules",
@@ -127,9 +140,10 @@ def fetch(name: str, **options: object) -> Path:
 
 
 def source_modules(name: str) -> list[ModuleType]:
-    """The modules that decide this data set's content: its own, `dataset` and `splits`. For hashing."""
-    make = _registry[choose("data", name, _registry)].make
-    return [sys.modules[make.__module__], dataset, splits]
+    """The modules that decide this data set's content: its own and those that all of its kind share. For hashing."""
+    entry = _registry[choose("data", name, _registry)]
+    of_texts = [tokens, text_reading] if entry.info.kind == "tokens" else []
+    return [sys.modules[entry.make.__module__], dataset, splits, *of_texts]
 
 
 register(mnist_1d.INFO, mnist_1d.make)
@@ -137,3 +151,8 @@ register(embedded.DIGITS, embedded.make_digits)
 register(embedded.MNIST5K, embedded.make_mnist5k)
 register(fashion.INFO, fashion.make, fetch=fashion.fetch)
 register(synthetic.INFO, synthetic.make)
+register(wordlang.INFO, wordlang.make)
+register(text_sets.TREC, text_sets.make_trec)
+register(text_sets.SST2, text_sets.make_sst2)
+register(text_sets.NEWSGROUPS, text_sets.make_newsgroups20)
+register(text_sets.NEWSGROUPS_WHOLE, text_sets.make_newsgroups20_whole)

@@ -1,6 +1,6 @@
 """Early-exit models by name.
 
-K exits. A family module (resnet, vit, mlp) has a table `MODELS` and a function `backbone(name, kind, shape)`;
+K exits. A family module (resnet, vit, mlp, text) has a table `MODELS` and a function `backbone(name, kind, shape)`;
 everything else (exits, heads, seed, cost) is the same for all.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 from eecore.errors import SettingError, choose
-from eecore.models import backbone, construct, cost, heads, mlp, multi_exit, placement, resnet, vit
+from eecore.models import backbone, construct, cost, heads, mlp, multi_exit, placement, resnet, text, vit
 from eecore.models.backbone import Backbone
 from eecore.models.construct import Maker
 from eecore.models.cost import backbone_macs, exit_macs, head_macs
@@ -151,6 +151,6 @@ def source_modules(name: str) -> list[ModuleType]:
     return [family, backbone, construct, cost, heads, multi_exit, placement]
 
 
-for _family in (resnet, vit, mlp):
+for _family in (resnet, vit, mlp, text):
     for _name in _family.MODELS:
         register(_name, _family.backbone)
