@@ -14,7 +14,8 @@ from eecore.models import heads
 from eecore.models.backbone import Backbone
 from eecore.models.placement import place
 
-# On 3 x 32 x 32 with 10 classes. parameters and backbone_macs: the network without early exits;
+# On 3 x 32 x 32 (texts: 32 tokens out of 1 000) with 10 classes.
+# parameters and backbone_macs: the network without early exits;
 # exits: of "macs:3"; macs: to each of them with the default head.
 TABLE = {
     "resnet_nano": (44_754, 448_320, 6, [1, 3, 5], [187_136, 320_768, 452_160]),
@@ -44,6 +45,9 @@ TABLE = {
     "vit_base_cls": (85_152_010, 5_600_994_816, 12, [3, 7, 11], [1_868_576_256, 3_734_793_216, 5_601_010_176]),
     "mlp_nano": (461_322, 460_032, 5, [0, 1, 4], [394_496, 412_160, 462_592]),
     "mlp_small": (1_053_706, 1_051_136, 5, [0, 1, 4], [788_992, 857_088, 1_056_256]),
+    "text_nano": (267_658, 7_078_528, 6, [1, 3, 5], [2_359_936, 4_719_872, 7_079_808]),
+    "text_small": (200_714, 4_719_232, 4, [0, 2, 3], [1_180_288, 3_540_224, 4_720_512]),
+    "text_pairs": (198_922, 4_719_232, 4, [0, 2, 3], [1_180_288, 3_540_224, 4_720_512]),
 }
 # Published for CIFAR-size inputs: parameters and MACs in millions (resnet20: 0.27 M, He et al. 2016, table 6).
 LITERATURE = {
@@ -64,9 +68,15 @@ IMAGENET = {
     "vit_base_cls": (86_567_656, 17.56),
 }
 CIFAR = {"kind": "image", "shape": (3, 32, 32), "classes": 10}
+TEXT = {"kind": "tokens", "shape": (32,), "classes": 10, "vocabulary": 1000}  # what text models get instead
 SMALL = ["resnet_nano", "resnet8", "msdnet_nano", "efficientnet_nano", "vit_nano", "vit_nano_cls", "mlp_nano"]
 DATA = [("image", (1, 8, 8), "auto"), ("image", (1, 28, 28), "linear"), ("image", (3, 32, 32), "auto")]
 DATA += [("sequence", (1, 40), "auto"), ("sequence", (1, 40), "linear")]
+
+
+def data_of(name):
+    """The data of the table: images, or texts of 32 tokens out of 1 000."""
+    return TEXT if name.startswith("text") else CIFAR
 
 
 def small(name="vit_nano", **settings):
@@ -88,10 +98,10 @@ def test_table_names_every_model():
 @pytest.mark.parametrize("name", TABLE)
 def test_table(name):
     parameters, backbone_macs, blocks, exits, macs = TABLE[name]
-    plain = models.describe(name, **CIFAR, exits=())
+    plain = models.describe(name, **data_of(name), exits=())
     assert plain["parameters"] == parameters
     assert plain["macs"] == [backbone_macs]
-    described = models.describe(name, **CIFAR, exits="macs:3")
+    described = models.describe(name, **data_of(name), exits="macs:3")
     assert described["blocks"] == blocks
     assert described["exits"] == exits
     assert described["macs"] == macs
@@ -127,8 +137,9 @@ def test_residual_networks_on_cifar_100(name, millions):
 def test_output_shape(name):
     """On the meta device, where the large models take no memory."""
     make = models._MAKERS[name]
-    made = models.construct.construct(make, name, **CIFAR, exits="every:2", head="auto", seed=0, device="meta")
-    logits = made.model.eval()(torch.empty(2, 3, 32, 32, device="meta"))
+    made = models.construct.construct(make, name, **data_of(name), exits="every:2", head="auto", seed=0, device="meta")
+    x = torch.empty(2, *data_of(name)["shape"], device="meta")
+    logits = made.model.eval()(x.long() if name.startswith("text") else x)
     assert logits.shape == ((TABLE[name][2] + 1) // 2, 2, 10)
 
 

@@ -6,7 +6,20 @@ Example:
     (1197, 240, 360, (1, 8, 8))
 """
 
-from eecore.data import arrays, cifar, embedded, fashion, image_folder, mnist_1d, synthetic, tiny_imagenet
+from eecore.data import (
+    arrays,
+    cifar,
+    embedded,
+    fashion,
+    image_folder,
+    mnist_1d,
+    stsb,
+    synthetic,
+    text_file,
+    text_sets,
+    tiny_imagenet,
+    wordlang,
+)
 from eecore.data.augment import augment, augmentations, changes_colours
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.division import divide
@@ -29,6 +42,7 @@ from eecore.data.registry import (
 )
 from eecore.data.splits import stratified
 from eecore.data.synthetic import bayes_accuracy, best_error, make_synthetic, make_synthetic_regression
+from eecore.data.text_file import make_text_file
 
 __all__ = [
     "Dataset",
@@ -52,6 +66,7 @@ __all__ = [
     "load",
     "make_synthetic",
     "make_synthetic_regression",
+    "make_text_file",
     "mix",
     "names",
     "own_forms",
@@ -81,3 +96,10 @@ register(synthetic.INFO, synthetic.make)
 register(synthetic.REGRESSION, synthetic.make_regression)
 register_own("images", image_folder.describe, image_folder.make, example="images:DIR", options=("size",))
 register_own("arrays", arrays.describe, arrays.make, example="arrays:FILE.npz", options=("kind",))
+register_own("text", text_file.describe, text_file.make, example="text:FILE.csv", options=("length",))
+register(wordlang.INFO, wordlang.make)
+register(text_sets.TREC, text_sets.make_trec)
+register(text_sets.SST2, text_sets.make_sst2)
+register(text_sets.NEWSGROUPS, text_sets.make_newsgroups20)
+register(text_sets.NEWSGROUPS_WHOLE, text_sets.make_newsgroups20_whole)
+register(stsb.INFO, stsb.make_stsb)

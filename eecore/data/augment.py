@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from eecore.data.augment_tokens import drop_words
 from eecore.data.trivial import trivial_augment
 from eecore.errors import SettingError, choose
 from eecore.shapes import Bool, Float, Int
@@ -22,6 +23,7 @@ SHIFT_FRACTION = 8  # a shift is at most 1/8 of the side
 ERASED = 0.5  # probability that an image loses a rectangle
 ERASED_AREA = (0.02, 0.4)  # of the image
 ERASED_ASPECT = (0.3, 1 / 0.3)  # height to width
+TOKEN_STEPS = ("drop_words",)
 IMAGE_STEPS = frozenset({"trivial_augment", "erase"})  # what makes no sense for sequences
 
 
@@ -40,7 +42,7 @@ def augment(
             "crop_flip" (padded by 4, cropped at random to its old size, mirrored along W or L with
             probability 1/2); for images alone "erase" (a rectangle of noise, with probability 1/2),
             "trivial_augment" (one random operation), "crop_flip_erase" and "trivial" (crop, flip, TrivialAugment,
-            erasing, in this order).
+            erasing, in this order); for tokens alone "drop_words" (every fifth word is unknown).
         generator: on the same device as `x`.
         mean, std: what images were normalised with, on the same device; TrivialAugment needs them, to find black
             (0) and white (1).
@@ -56,6 +58,8 @@ def augment(
     steps = _AUGMENTATIONS[choose("augment", name, _AUGMENTATIONS)]
     if not steps:
         return x
+    if steps == TOKEN_STEPS:
+        return drop_words(x, generator)
     for_images = not IMAGE_STEPS.isdisjoint(steps)
     if x.ndim not in ((4,) if for_images else (3, 4)) or not x.is_floating_point():
         allowed = "(B, C, H, W)" if for_images else "(B, C, H, W) or (B, C, L)"
@@ -79,10 +83,15 @@ def augmentations(kind: str | None = None) -> list[str]:
 
     Example:
         >>> augmentations("sequence"), augmentations("tokens")
-        (['none', 'shift', 'crop_flip'], ['none'])
+        (['none', 'shift', 'crop_flip'], ['none', 'drop_words'])
     """
-    fits = {"tokens": lambda steps: not steps, "sequence": IMAGE_STEPS.isdisjoint}.get(str(kind), lambda steps: True)
-    return [name for name, steps in _AUGMENTATIONS.items() if fits(steps)]
+    tokens = {name for name, steps in _AUGMENTATIONS.items() if steps == TOKEN_STEPS}
+    fitting = {
+        "tokens": {"none", *tokens},
+        "sequence": {name for name, steps in _AUGMENTATIONS.items() if IMAGE_STEPS.isdisjoint(steps)} - tokens,
+        "image": set(_AUGMENTATIONS) - tokens,
+    }.get(str(kind), set(_AUGMENTATIONS))
+    return [name for name in _AUGMENTATIONS if name in fitting]
 
 
 def changes_colours(name: str) -> bool:
@@ -165,4 +174,5 @@ _AUGMENTATIONS: dict[str, tuple[str, ...]] = {  # name: steps, in their order
     "trivial_augment": ("trivial_augment",),
     "crop_flip_erase": ("crop_flip", "erase"),
     "trivial": ("crop_flip", "trivial_augment", "erase"),
+    "drop_words": TOKEN_STEPS,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from eecore.data import colours, dataset, division, hashes, own, splits, trivial
+from eecore.data import colours, dataset, division, hashes, own, splits, text_reading, tokens, trivial
 from eecore.data.augment import augment
 from eecore.data.dataset import Dataset, Info
 from eecore.data.mix import mix
@@ -210,9 +210,11 @@ def verify(name: str) -> None:
 
 def source_modules(name: str) -> list[ModuleType]:
     """The modules that decide this data set's content: its own, `dataset`, `hashes` and what divides. For hashing."""
-    make = _entry(known("data", name)).make
-    own_module = sys.modules[getattr(make, "func", make).__module__]
-    return [own_module, dataset, hashes, splits, *([] if name in _registry else [division])]
+    entry = _entry(known("data", name))
+    own_module = sys.modules[getattr(entry.make, "func", entry.make).__module__]
+    of_own = [] if name in _registry else [division]
+    of_texts = [tokens, text_reading] if info(name).kind == "tokens" else []
+    return [own_module, dataset, hashes, splits, *of_own, *of_texts]
 
 
 def augmentation_modules() -> list[ModuleType]:

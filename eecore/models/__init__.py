@@ -1,6 +1,6 @@
 """Early-exit models by name.
 
-K exits. A family module (resnet, vit, mlp) has a table `MODELS` and a function `backbone(name, kind, shape)`;
+K exits. A family module (resnet, vit, mlp, text) has a table `MODELS` and a function `backbone(name, kind, shape)`;
 everything else (exits, heads, seed, cost) is the same for all.
 """
 
@@ -22,6 +22,7 @@ from eecore.models import (
     multi_exit,
     placement,
     resnet,
+    text,
     vit,
 )
 from eecore.models.backbone import Backbone
@@ -168,6 +169,6 @@ def source_modules(name: str) -> list[ModuleType]:
     return [family, backbone, construct, cost, heads, heads_conv, layers, multi_exit, placement]
 
 
-for _family in (resnet, msdnet, efficientnet, vit, mlp):
+for _family in (resnet, msdnet, efficientnet, vit, mlp, text):
     for _name in _family.MODELS:
         register(_name, _family.backbone)

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eecore.errors import SettingError
-from eecore.models.backbone import Backbone, needs_grid
-from eecore.shapes import Float
+from eecore.models.backbone import Backbone, State, needs_grid, reading
+from eecore.shapes import Bool, Float
 
 
 class PatchEmbedding(nn.Module):
@@ -60,28 +60,40 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
-        """Each token becomes a mixture of all tokens' values."""
+    def forward(self, x: Float[Tensor, "B S D"], there: Bool[Tensor, "B S"] | None = None) -> Float[Tensor, "B S D"]:
+        """Each token becomes a mixture of the values of all tokens, or of those that are there."""
         qkv = self.qkv(x).unflatten(2, (3, self.attention_heads, -1))  # (B, S, 3, heads, D / heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value)  # (B, heads, S, D / heads)
+        mask = None if there is None else there[:, None, None, :]  # over heads and queries
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, heads, S, D / heads)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
-    """One transformer block: attention, then a perceptron, each behind a LayerNorm and a residual."""
+    """One transformer block: attention, then a perceptron, each behind a LayerNorm and a residual.
 
-    def __init__(self, width: int, attention_heads: int, ratio: int) -> None:
+    Args:
+        width: D.
+        attention_heads: they share the D features.
+        ratio: width of the perceptron over D.
+        dropout: fraction of what attention and perceptron add that is set to zero while training.
+    """
+
+    def __init__(self, width: int, attention_heads: int, ratio: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
         self.attention = Attention(width, attention_heads)
         self.norm2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
+        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
 
-    def forward(self, x: Float[Tensor, "B S D"]) -> Float[Tensor, "B S D"]:
-        """Tokens to tokens."""
-        x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+    def forward(self, state: State) -> State:
+        """Tokens to tokens; of a state (mask, tokens) only the tokens that are there are looked at."""
+        x = reading(state)
+        there = None if isinstance(state, Tensor) else state[0]
+        x = x + self.drop(self.attention(self.norm1(x), there))
+        x = x + self.drop(self.mlp(self.norm2(x)))
+        return x if there is None else (there, x)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,118 @@
+"""Reading texts and their classes from the files that authors publish, and making a data set of them.
+
+Axes: N texts, S tokens of a text, V numbers of a vocabulary.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from eecore.data import tokens
+from eecore.data.dataset import Dataset, Info, Split, assemble
+from eecore.data.files import data_folders
+from eecore.errors import DataError
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Some texts and their classes, N of each."""
+
+    texts: Sequence[str]
+    classes: Sequence[int]
+
+    def take(self, index: np.ndarray) -> "Texts":
+        """Those at the integer positions `index`, in that order."""
+        return Texts([self.texts[i] for i in index], [self.classes[i] for i in index])
+
+
+def assemble_texts(
+    info: Info, train: Texts, validation: Texts, test: Texts, cut: Callable[[str], list[str]] = tokens.words
+) -> Dataset:
+    """Cut texts into tokens, number these by a vocabulary learnt from the training texts, and assemble.
+
+    Args:
+        info: describes the result; its shape and vocabulary are S and V.
+        train, validation, test: disjoint parts.
+        cut: gives a text's tokens.
+    Raises:
+        DataError: see `assemble`.
+    """
+    parts = (train, validation, test)
+    cuts = [[cut(text) for text in part.texts] for part in parts]
+    vocabulary = tokens.learn(cuts[0], info.vocabulary)
+    splits = [
+        Split(tokens.encode(texts, vocabulary, info.shape[0]), torch.tensor(part.classes, dtype=torch.int64))
+        for texts, part in zip(cuts, parts, strict=True)
+    ]
+    return assemble(info, train=splits[0], validation=splits[1], test=splits[2])
+
+
+def locate(name: str, place: str, source: str) -> Path:
+    """A file or folder of a data set, where it is in one of the data folders.
+
+    Args:
+        name: of the data set, for the error.
+        place: path within a data folder.
+        source: where to get it, for the error.
+    Raises:
+        DataError: it is in none of them; says where it was looked for and how to get it.
+    """
+    candidates = [folder / place for folder in data_folders()]
+    found = next((path for path in candidates if path.exists()), None)
+    if found is None:
+        looked = ", ".join(map(str, candidates))
+        raise DataError(
+            f"{name}: {Path(place).name} is missing; looked for {looked}. Get it from {source}, unpack it so that "
+            f"{place} lies in a folder DIR, and say: export EECORE_DATA=DIR"
+        )
+    return found
+
+
+def read_text(path: Path) -> str:
+    """A file's text: UTF-8 or, where it is not that, Latin-1, as archives of the nineties are. Lines end in one sign.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        raise DataError(f"{path} cannot be read: {problem.strerror}") from problem
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return text.replace("\r\n", "\n")
+
+
+def read_lines(path: Path, parse: Callable[[str], object], form: str, size: int, *, header: bool = False) -> list:
+    """One parsed value per line that is not empty.
+
+    Args:
+        path: of the file. Lines end at a line feed alone: texts of the web hold other signs that Python takes for ends.
+        parse: a line's value; raises ValueError, KeyError or IndexError where the line has another form.
+        form: of a line, for the error.
+        size: how many there must be, as published.
+        header: the first line names the columns.
+    Raises:
+        DataError: a line has another form, or there are more or fewer of them.
+    """
+    values = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip() or (header and number == 1):
+            continue
+        try:
+            values.append(parse(line))
+        except (ValueError, KeyError, IndexError):
+            raise DataError(f"{path}, line {number}: expected {form}, got {line[:40]!r}") from None
+    check_count(path, len(values), size)
+    return values
+
+
+def check_count(place: Path, found: int, published: int) -> None:
+    """Raise DataError where a part does not hold as many texts as were published."""
+    if found != published:
+        raise DataError(f"{place} is damaged or another version: it holds {found} texts, {published} were published")
