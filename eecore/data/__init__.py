@@ -6,6 +6,8 @@ Example:
     (1197, 240, 360, (1, 8, 8))
 """
 
+from functools import partial
+
 from eecore.data import (
     arrays,
     cifar,
@@ -43,6 +45,7 @@ from eecore.data.registry import (
 from eecore.data.splits import stratified
 from eecore.data.synthetic import bayes_accuracy, best_error, make_synthetic, make_synthetic_regression
 from eecore.data.text_file import make_text_file
+from eecore.data.text_reading import here
 
 __all__ = [
     "Dataset",
@@ -98,8 +101,9 @@ register_own("images", image_folder.describe, image_folder.make, example="images
 register_own("arrays", arrays.describe, arrays.make, example="arrays:FILE.npz", options=("kind",))
 register_own("text", text_file.describe, text_file.make, example="text:FILE.csv", options=("length",))
 register(wordlang.INFO, wordlang.make)
-register(text_sets.TREC, text_sets.make_trec)
-register(text_sets.SST2, text_sets.make_sst2)
-register(text_sets.NEWSGROUPS, text_sets.make_newsgroups20)
-register(text_sets.NEWSGROUPS_WHOLE, text_sets.make_newsgroups20_whole)
-register(stsb.INFO, stsb.make_stsb)
+register(text_sets.TREC, text_sets.make_trec, files=partial(here, *text_sets.TREC_FILES))
+register(text_sets.SST2, text_sets.make_sst2, files=partial(here, *text_sets.SST2_FILES))
+_posts = partial(here, *text_sets.NEWSGROUPS_FOLDERS)
+register(text_sets.NEWSGROUPS, text_sets.make_newsgroups20, files=_posts)
+register(text_sets.NEWSGROUPS_WHOLE, text_sets.make_newsgroups20_whole, files=_posts)
+register(stsb.INFO, stsb.make_stsb, files=partial(here, *stsb.FILES))

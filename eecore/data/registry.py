@@ -212,9 +212,9 @@ def source_modules(name: str) -> list[ModuleType]:
     """The modules that decide this data set's content: its own, `dataset`, `hashes` and what divides. For hashing."""
     entry = _entry(known("data", name))
     own_module = sys.modules[getattr(entry.make, "func", entry.make).__module__]
-    of_own = [] if name in _registry else [division]
-    of_texts = [tokens, text_reading] if info(name).kind == "tokens" else []
-    return [own_module, dataset, hashes, splits, *of_own, *of_texts]
+    texts = name not in _registry or entry.describe().kind == "tokens"  # own data may be texts
+    shared = [*([] if name in _registry else [division]), *([tokens, text_reading] if texts else [])]
+    return [own_module, dataset, hashes, splits, *shared]
 
 
 def augmentation_modules() -> list[ModuleType]:

@@ -14,6 +14,7 @@ from eecore.data.text_reading import locate, read_lines
 from eecore.shapes import Float, Int
 
 BUCKETS = 1000  # numbers shared by words that occur once or never in training: two copies of one still match
+FILES = tuple(f"stsbenchmark/sts-{part}.csv" for part in ("train", "dev", "test"))
 HIGHEST = 5.0  # published score
 SIZES = (5_749, 1_500, 1_379)
 
@@ -76,8 +77,8 @@ def read_scored(sizes: tuple[int, int, int] = SIZES) -> list[tuple[Int[Tensor, "
     """
     form = "genre, file, year, id, score, sentence, sentence, with tabs between them"
     parts: list[list[Pair]] = [
-        read_lines(locate("stsb", f"stsbenchmark/sts-{part}.csv", INFO.source), read_pair, form, size)
-        for part, size in zip(("train", "dev", "test"), sizes, strict=True)
+        read_lines(locate("stsb", place, INFO.source), read_pair, form, size)
+        for place, size in zip(FILES, sizes, strict=True)
     ]
     learnt_from = [tokens.words(sentence) for pair in parts[0] for sentence in (pair.first, pair.second)]
     vocabulary = tokens.learn(learnt_from, INFO.vocabulary, least=2, buckets=BUCKETS)

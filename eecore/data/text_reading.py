@@ -71,6 +71,12 @@ def locate(name: str, place: str, source: str) -> Path:
     return found
 
 
+def here(*places: str) -> list[Path]:
+    """Those of the files and folders `places` that are in one of the data folders."""
+    found = ([folder / place for folder in data_folders() if (folder / place).exists()] for place in places)
+    return [paths[0] for paths in found if paths]
+
+
 def read_text(path: Path) -> str:
     """A file's text: UTF-8 or, where it is not that, Latin-1, as archives of the nineties are. Lines end in one sign.
 

@@ -18,6 +18,9 @@ from eecore.data.splits import stratified
 from eecore.data.text_reading import Texts, assemble_texts, check_count, locate, read_lines
 from eecore.errors import DataError, choose
 
+TREC_FILES = ("TREC/train_5500.label", "TREC/TREC_10.label")
+SST2_FILES = ("SST-2/train.tsv", "SST-2/dev.tsv", "SST-2/test.tsv")
+NEWSGROUPS_FOLDERS = ("20news-bydate-train", "20news-bydate-test")
 QUESTIONS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
 STRIP: dict[str, Callable[[str], str]] = {  # what of a post can be taken away, in this order, as scikit-learn does it
     "headers": newsgroups.strip_newsgroup_header,
@@ -92,8 +95,8 @@ def make_trec(sizes: tuple[int, int, int] = (4_952, 500, 500)) -> Dataset:
         DataError: a file is missing, cannot be read, or holds another number of questions.
     """
     form = "COARSE:fine question"
-    pool = _read(TREC, "TREC/train_5500.label", sum(sizes[:2]), _question, form, header=False)
-    test = _read(TREC, "TREC/TREC_10.label", sizes[2], _question, form, header=False)
+    pool = _read(TREC, TREC_FILES[0], sum(sizes[:2]), _question, form, header=False)
+    test = _read(TREC, TREC_FILES[1], sizes[2], _question, form, header=False)
     train, validation = (pool.take(part) for part in stratified(np.array(pool.classes), sizes[:2]))
     return assemble_texts(TREC, train, validation, test)
 
@@ -107,8 +110,8 @@ def make_sst2(sizes: tuple[int, int, int] = (67_349, 872, 1_821)) -> Dataset:
         DataError: a file is missing, cannot be read, or holds another number of texts.
     """
     train, validation, test = (
-        _read(SST2, f"SST-2/{part}.tsv", size, _phrase, "text<TAB>0 or 1", header=True)
-        for part, size in zip(("train", "dev", "test"), sizes, strict=True)
+        _read(SST2, place, size, _phrase, "text<TAB>0 or 1", header=True)
+        for place, size in zip(SST2_FILES, sizes, strict=True)
     )
     return assemble_texts(SST2, train, validation, test)
 
@@ -140,8 +143,8 @@ def make_newsgroups(
     for part in remove:
         choose("remove", part, STRIP)
     steps = [strip for part, strip in STRIP.items() if part in remove]
-    pool = _posts(info, "20news-bydate-train", sum(sizes[:2]), steps)
-    test = _posts(info, "20news-bydate-test", sizes[2], steps)
+    pool = _posts(info, NEWSGROUPS_FOLDERS[0], sum(sizes[:2]), steps)
+    test = _posts(info, NEWSGROUPS_FOLDERS[1], sizes[2], steps)
     train, validation = (pool.take(part) for part in stratified(np.array(pool.classes), sizes[:2]))
     return assemble_texts(info, train, validation, test, cut=_long_words)
 
