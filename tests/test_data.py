@@ -566,6 +566,21 @@ def test_bayes_accuracy_by_hand() -> None:
             data.bayes_accuracy(distance, classes)
 
 
+def test_synthetic_texts_name_their_class_and_no_more() -> None:
+    made = data.synthetic_text.make_synthetic_text(size=4000, wrong=0.2, seed=3)
+    x, y = made.train.x.numpy(), made.train.y.numpy()
+    names = (x >= 3) & (x < 7)
+    assert (names.sum(axis=1) == 1).all()
+    named = x[names] - 3
+    assert (named == y).mean() == pytest.approx(0.8, abs=0.02)  # the best classifier reads the name
+    ends = (x == 2).argmax(axis=1)
+    assert all((row[end + 1 :] == 0).all() and (row[:end] > 2).all() for row, end in zip(x, ends, strict=True))
+    assert abs(np.corrcoef(names.argmax(axis=1) / ends, y)[0, 1]) < 0.05  # where it stands says nothing
+    for bad in ({"size": 3}, {"wrong": 0.8}):
+        with pytest.raises(SettingError, match=f"^{next(iter(bad))}: "):
+            data.synthetic_text.make_synthetic_text(**bad)
+
+
 def test_make_synthetic_is_seeded_and_checks_its_arguments() -> None:
     assert data.make_synthetic().fingerprint == data.load("synthetic").fingerprint
     assert data.make_synthetic(seed=1).fingerprint != data.load("synthetic").fingerprint

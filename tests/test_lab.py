@@ -19,7 +19,7 @@ from eecore.evidence import published_frame
 from eecore.lab import layout, machine
 from eecore.lab.plan import read_plan
 from eecore.lab.reading import RUN
-from eecore.training import Pace, Recipe, Store, train
+from eecore.training import Pace, Recipe, Store, recipes, train
 
 HEAD = 'dataset = "synthetic"\nmodel = "mlp_nano"\nepochs = 2\nsize = "small"\nrecipe = { batch_size = 16 }\n'
 ENTRY = f'[[entry]]\nname = "tiny"\ntitle = "Tiny"\n{HEAD}regimes = ["mixed", "disjoint"]\nseeds = [0]\n'
@@ -108,15 +108,28 @@ def test_off_stands_for_none_and_the_device_is_part_of_the_recipe(place):
     assert recipe == Recipe(clip_norm=None, precision="bf16", channels_last=True)
 
 
-def test_a_named_recipe_is_the_base_and_its_absence_is_said(place, monkeypatch):
-    text = ENTRY.replace("batch_size = 16", 'preset = "strong", lr = 0.5')
-    monkeypatch.setitem(sys.modules, "eecore.training.recipes", None)
-    assert place.plan(text).entries[0].lacks() == "recipe preset strong"
-    named = SimpleNamespace(preset=lambda name: Recipe(batch_size=7, lr=0.1) if name == "strong" else None)
-    monkeypatch.setitem(sys.modules, "eecore.training.recipes", named)
-    entry = place.plan(text).entries[0]
-    assert entry.lacks() == ""
-    assert entry.full_recipe() == Recipe(batch_size=7, lr=0.5)
+def test_a_named_recipe_is_the_base_of_an_entrys_own(place):
+    text = ENTRY.replace("batch_size = 16", 'preset = "resnet_cifar", lr = 0.5')
+    base = recipes.preset("resnet_cifar").recipe
+    assert place.plan(text).entries[0].full_recipe() == Recipe(**{**base.model_dump(), "lr": 0.5})
+    with pytest.raises(SettingError, match="preset: 'strong' is not known"):
+        place.plan(text.replace("resnet_cifar", "strong"))
+
+
+def test_the_record_of_a_regression_has_its_measures(place):
+    plan = place.plan(ENTRY.replace('dataset = "synthetic"', 'dataset = "synthetic_regression"'))
+    do(place, plan)
+    found = lab.records(place.folder, plan)
+    result = train(next(plan.planned()).run("cpu"), place.store, progress=False)
+    expected = tables.per_exit([result])
+    first = found.exits[(found.exits["regime"] == result.run.regime) & (found.exits["seed"] == result.run.seed)]
+    shown = first[first["split"] == "test"]
+    assert shown["pearson"].to_numpy() == pytest.approx(expected["pearson"].to_numpy(), abs=1e-5)
+    assert shown["mse"].to_numpy() == pytest.approx(expected["mse"].to_numpy(), rel=1e-4)
+    assert shown["accuracy"].isna().all()
+    assert set(found.curves["rule"]) == {"difference"}
+    assert found.curves["mse"].notna().all()
+    assert found.budgets.empty
 
 
 def test_the_plan_of_this_book_has_the_papers_families_first_in_order():

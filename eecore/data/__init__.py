@@ -17,6 +17,7 @@ from eecore.data import (
     mnist_1d,
     stsb,
     synthetic,
+    synthetic_text,
     text_file,
     text_sets,
     tiny_imagenet,
@@ -82,6 +83,7 @@ __all__ = [
 ]
 
 register(mnist_1d.INFO, mnist_1d.make)
+register(mnist_1d.TRANSLATION, mnist_1d.make_translation)
 register(embedded.DIGITS, embedded.make_digits)
 register(embedded.MNIST5K, embedded.make_mnist5k)
 register(fashion.INFO, fashion.make, fetch=fashion.fetch, files=fashion.present)
@@ -97,6 +99,7 @@ register(
 )
 register(synthetic.INFO, synthetic.make)
 register(synthetic.REGRESSION, synthetic.make_regression)
+register(synthetic_text.INFO, synthetic_text.make)
 register_own("images", image_folder.describe, image_folder.make, example="images:DIR", options=("size",))
 register_own("arrays", arrays.describe, arrays.make, example="arrays:FILE.npz", options=("kind",))
 register_own("text", text_file.describe, text_file.make, example="text:FILE.csv", options=("length",))

@@ -9,9 +9,9 @@ Axes: N samples, L length (40), T points of the template (12), G points of the d
 
 import importlib.metadata
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from mnist1d.data import get_dataset_args, get_templates, make_dataset
 from scipy.ndimage import gaussian_filter1d
+from torch import Tensor
 
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.files import cached_arrays, sha256
@@ -41,6 +42,17 @@ INFO = Info(
     citation="Greydanus and Kobak 2024, Scaling down deep learning with MNIST-1D, arXiv:2011.14439",
     note="4000 published training sequences: 3500 train, 500 validation, stratified; 1000 test as published. "
     "The package standardises over all 5000 before it divides them.",
+)
+
+
+TRANSLATION = replace(
+    INFO,
+    name="mnist1d_translation",
+    title="MNIST-1D, translation",
+    classes=1,
+    task="regression",
+    note="The sequences and splits of mnist1d. To be predicted: by how far the signal was moved, over the number of "
+    "possible places, 0 to 1. A task of this project; the package does not tell the translation.",
 )
 
 
@@ -75,13 +87,23 @@ def make() -> Dataset:
     "iid_noise" (root mean square over the 72 points of what is really added, before standardisation),
     "shear" (signed slope).
     """
+    return _assembled(INFO, lambda arrays: torch.from_numpy(arrays["y"]))
+
+
+def make_translation() -> Dataset:
+    """The registered regression: the translation of each sample, a fraction of the places that it can have."""
+    places = get_dataset_args().max_translation
+    return _assembled(TRANSLATION, lambda arrays: torch.from_numpy(arrays["factor.translation"] / places).float())
+
+
+def _assembled(info: Info, target: Callable[[dict[str, np.ndarray]], Tensor]) -> Dataset:
+    """The published samples with one target or another, divided in the same way."""
     arrays = cached_arrays(f"mnist1d-{_version()}", generate)
     factors = {name: arrays[f"factor.{name}"] for name in FACTORS}
-    x, y = torch.from_numpy(arrays["x"]).unsqueeze(1), torch.from_numpy(arrays["y"])
-    whole, published = Split(x, y, factors), sum(SIZES)
+    whole, published = Split(torch.from_numpy(arrays["x"]).unsqueeze(1), target(arrays), factors), sum(SIZES)
     train, validation = stratified(arrays["y"][:published], SIZES)
-    parts = [whole.take(index) for index in (train, validation, np.arange(published, len(y)))]
-    return assemble(INFO, train=parts[0], validation=parts[1], test=parts[2])
+    parts = [whole.take(index) for index in (train, validation, np.arange(published, len(whole)))]
+    return assemble(info, train=parts[0], validation=parts[1], test=parts[2])
 
 
 def generate() -> dict[str, np.ndarray]:

@@ -1,6 +1,5 @@
 """The plan: which runs are published, in which order. A TOML file, validated before anything is trained."""
 
-import importlib
 import os
 import tomllib
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pydantic import Field
 
 from eecore import data, models
 from eecore.errors import SettingError, choose
-from eecore.training import Recipe, Run, phases_of, regimes
+from eecore.training import Recipe, Run, phases_of, recipes, regimes
 from eecore.training.settings import Settings
 
 PLAN = "plan.toml"
@@ -65,8 +64,6 @@ class Entry(Settings):
             parts.append(f"data set {self.dataset}")
         if self.model not in models.names():
             parts.append(f"model {self.model}")
-        if "preset" in self.recipe and _presets() is None:
-            parts.append(f"recipe preset {self.recipe['preset']}")
         return ", ".join(parts)
 
     def full_recipe(self) -> Recipe:
@@ -75,12 +72,7 @@ class Entry(Settings):
         clash = set(given) & set(Machine.model_fields)
         if clash:
             raise SettingError(f"recipe: {min(clash)} belongs to the table device")
-        base = {}
-        if "preset" in self.recipe:
-            presets = _presets()
-            if presets is None:
-                raise SettingError(f"recipe: preset {self.recipe['preset']!r} is not in this version")
-            base = presets.preset(self.recipe["preset"]).model_dump()
+        base = recipes.preset(self.recipe["preset"]).recipe.model_dump() if "preset" in self.recipe else {}
         return Recipe(**{**base, **given, **self.device.model_dump()})
 
 
@@ -154,14 +146,6 @@ class Plan:
                 for seed in entry.seeds:
                     for regime in entry.regimes:
                         yield Planned(entry, regime, seed)
-
-
-def _presets() -> Any:
-    """The module of named recipes, where this version has one."""
-    try:
-        return importlib.import_module("eecore.training.recipes")
-    except ModuleNotFoundError:
-        return None
 
 
 def records_folder() -> Path:

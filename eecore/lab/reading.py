@@ -22,12 +22,24 @@ COLUMNS = {
         "accuracy",
         "loss",
         "confidence",
+        "pearson",
+        "mse",
         "macs",
         "macs_fraction",
         "training_macs",
         "training_seconds",
     ],
-    "curves": [*ABOUT, "rule", "threshold", "accuracy", "macs", "macs_fraction"],
+    "curves": [
+        *ABOUT,
+        "rule",
+        "threshold",
+        "accuracy",
+        "tolerance",
+        "mse",
+        "pearson",
+        "macs",
+        "macs_fraction",
+    ],
     "budgets": [*ABOUT, "rule", "budget", "choice", "threshold", "accuracy", "macs"],
     "costs": [*ABOUT, "training_macs", "training_seconds"],
     "history": [*ABOUT, "phase", "trains", "epoch", "train_loss", "validation_loss", "lr", "seconds"],
@@ -59,9 +71,9 @@ class Records:
 
     Attributes:
         exits: like Result.frame: a row per run, split and exit; accuracy, loss (nats), confidence (mean top
-            probability), macs, macs_fraction, training_macs, training_seconds.
-        curves: like tables.curves, on test.
-        budgets: like tables.budgets.
+            probability), or pearson and mse of a regression, macs, macs_fraction, training_macs, training_seconds.
+        curves: like tables.curves or tables.regression_curves, on test.
+        budgets: like tables.budgets; a regression has none.
         costs: like tables.training_costs.
         history: like Result.history, at some epochs.
         provenance: a row per run: title, family, size, why (it is stale), threads, torch, commit, finished,
@@ -160,11 +172,11 @@ def _by_rule(tables: dict[str, dict[str, list[Any]]]) -> pd.DataFrame:
     for rule, columns in tables.items():
         values = {n: c if n == "choice" else [number(v) for v in c] for n, c in columns.items()}
         parts.append(pd.DataFrame(values).assign(rule=rule))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def _history(index: int, phase: dict[str, Any]) -> pd.DataFrame:
-    columns = {name: values for name, values in phase["history"].items() if name != "validation_accuracy"}
+    columns = {name: values for name, values in phase["history"].items() if name in COLUMNS["history"]}
     return pd.DataFrame(columns).assign(phase=index + 1, trains=phase["trains"])
 
 

@@ -15,7 +15,7 @@ from eecore.lab.plan import Planned
 from eecore.provenance import commit
 from eecore.training import Result
 
-RULES = ("confidence", "entropy")
+RULES = {"classification": ("confidence", "entropy"), "regression": ("difference",)}  # by task
 EPOCHS = 40  # rows of a phase's history at most
 
 
@@ -27,9 +27,12 @@ def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> di
         result: what came out.
         machine: what was seen of the device meanwhile, from `machine.Watch`.
     Returns:
-        Nested tables of plain values. Accuracies are fractions, costs multiply-adds, times seconds.
+        Nested tables of plain values. Accuracies are fractions, costs multiply-adds, times seconds. A regression has
+        Pearson's correlation and the mean squared error in place of accuracy, and no budgets.
     """
     made = result.record
+    classifies = data.info(result.run.dataset).task == "classification"
+    rules = RULES["classification" if classifies else "regression"]
     return {
         "format": 1,
         "name": planned.entry.name,
@@ -42,8 +45,8 @@ def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> di
             "parameters": int(made["parameters"]),
         },
         "exits": {split: _per_exit(result, split) for split in ("validation", "test")},
-        "curves": {rule: _columns(_curve(result, rule)) for rule in RULES},
-        "budgets": {rule: _columns(_budgets(result, rule)) for rule in RULES},
+        "curves": {rule: _columns(_curve(result, rule)) for rule in rules},
+        "budgets": {rule: _columns(_budgets(result, rule)) for rule in rules if classifies},
         "training": [_phase(phase) for phase in made["phases"]],
         "machine": {"device": made["device"], "processor": made["processor"], **machine},
         "versions": made["versions"],
@@ -58,6 +61,7 @@ def _data(result: Result) -> dict[str, Any]:
     dataset = data.load(result.run.dataset)
     return {
         "title": dataset.info.title,
+        "origin": dataset.origin,
         "note": dataset.info.note,
         "augment": result.run.augment,
         "fingerprint": dataset.fingerprint,
@@ -66,8 +70,13 @@ def _data(result: Result) -> dict[str, Any]:
 
 
 def _per_exit(result: Result, split: str) -> dict[str, list[float]]:
-    """Accuracy of each exit, and what its confidence is worth: cross-entropy (nats) and mean top probability."""
+    """Accuracy of each exit, and what its confidence is worth: cross-entropy (nats) and mean top probability.
+
+    Of a regression Pearson's correlation and the mean squared error.
+    """
     frame = result.frame()
+    if "accuracy" not in result.measures:
+        return {name: frame.loc[frame["split"] == split, name].tolist() for name in result.measures}
     logits: Tensor = getattr(result, f"{split}_logits").float()
     labels: Tensor = getattr(result, f"{split}_labels")
     return {
@@ -78,6 +87,10 @@ def _per_exit(result: Result, split: str) -> dict[str, list[float]]:
 
 
 def _curve(result: Result, rule: str) -> pd.DataFrame:
+    if "accuracy" not in result.measures:
+        limits = inference.regression_thresholds(result.validation_logits, rule)
+        frame = inference.regression_curve(result.test_logits, result.test_labels, result.macs, rule, limits)
+        return frame[["threshold", "tolerance", "mse", "pearson", "macs"]]
     frame = inference.curve(result.test_logits, result.test_labels, result.macs, rule)
     return frame[["threshold", "accuracy", "macs"]]
 
@@ -95,9 +108,8 @@ def _phase(phase: dict[str, Any]) -> dict[str, Any]:
     """A phase's cost, and its history at evenly spread epochs, the first and the last among them."""
     rows = phase["history"]
     kept = np.unique(np.linspace(0, len(rows) - 1, min(EPOCHS, len(rows))).round().astype(int)).tolist()
-    names = ("epoch", "train_loss", "validation_loss", "validation_accuracy", "lr", "seconds", "evaluation_seconds")
     cost = ("trains", "epochs", "epochs_done", "steps", "macs", "seconds", "wall_seconds")
     return {
         **{name: phase[name] for name in cost},
-        "history": {name: [rows[i][name] for i in kept] for name in names},
+        "history": {name: [rows[i][name] for i in kept] for name in rows[0]},
     }

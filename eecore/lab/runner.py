@@ -117,5 +117,6 @@ def _one(
                 raise
         write_record(path, make_record(planned, result, watch.summary(before)))
         store.remove(keys[-1], WATCHED)
-        say(f"{planned.title}: test accuracy at the last exit {result.frame()['accuracy'].iloc[-1]:.2%}, {path}")
+        measure = result.measures[0]
+        say(f"{planned.title}: test {measure} at the last exit {result.frame()[measure].iloc[-1]:.3f}, {path}")
         return path

@@ -19,9 +19,14 @@ from eecore.plotting.style import regime_order, regime_style
 __all__ = ["accuracy_cost", "accuracy_per_exit", "budget_bars", "differences"]
 
 LEVEL = 0.95
+MEASURES = {  # column: label of its axis
+    "accuracy": "test accuracy (%)",
+    "pearson": "test Pearson correlation",
+    "mse": "test mean squared error",
+}
 
 
-def accuracy_cost(frame: pd.DataFrame, ax: Axes, points: int = 120) -> Axes:
+def accuracy_cost(frame: pd.DataFrame, ax: Axes, points: int = 120, value: str = "accuracy") -> Axes:
     """Accuracy against mean cost: for each regime the mean over seeds and its interval.
 
     Seeds have their points at different costs, so each seed's curve is read at common costs, from the dearest of
@@ -34,18 +39,19 @@ def accuracy_cost(frame: pd.DataFrame, ax: Axes, points: int = 120) -> Axes:
             threshold, accuracy (fraction), macs_fraction (mean cost / the backbone's).
         ax: where to draw.
         points: number of common costs.
+        value: column to draw in place of accuracy: a key of MEASURES.
     Returns:
         The ax.
     Raises:
         SettingError: columns are missing, or a regime, seed and threshold has several rows.
     """
-    _check(frame, ("regime", "seed", "threshold", "accuracy", "macs_fraction"), ("regime", "seed", "threshold"))
+    _check(frame, ("regime", "seed", "threshold", value, "macs_fraction"), ("regime", "seed", "threshold"))
     seeds = []
     for regime in regime_order(frame["regime"]):
         runs = [run for _, run in frame[frame["regime"] == regime].groupby("seed")]
         cheapest = max(run["macs_fraction"].min() for run in runs)
         grid = np.linspace(cheapest, max(run["macs_fraction"].max() for run in runs), points)
-        values = np.stack([_step(run, grid) for run in runs])
+        values = np.stack([_step(run, grid, value) for run in runs])
         style, mean = regime_style(regime), values.mean(axis=0)
         ax.plot(
             grid,
@@ -62,27 +68,28 @@ def accuracy_cost(frame: pd.DataFrame, ax: Axes, points: int = 120) -> Axes:
     ax.axvline(1.0, color="#666666", linewidth=1.0, linestyle=":")
     ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.set_xlabel("mean cost per sample\n(% of the backbone's MACs)")
-    return _finish(ax, seeds, mark="band")
+    return _finish(ax, seeds, "band", value)
 
 
-def accuracy_per_exit(frame: pd.DataFrame, ax: Axes) -> Axes:
+def accuracy_per_exit(frame: pd.DataFrame, ax: Axes, value: str = "accuracy") -> Axes:
     """Accuracy of every exit on all samples: for each regime the mean over seeds and its interval.
 
     Args:
         frame: of one data set and model, one row per regime, seed and exit; columns regime, seed, exit (a
             number), accuracy (fraction).
         ax: where to draw. Regimes stand beside each other at every exit, so that bars do not hide each other.
+        value: column to draw in place of accuracy: a key of MEASURES.
     Returns:
         The ax.
     Raises:
         SettingError: columns are missing, or a regime, seed and exit has several rows.
     """
-    _check(frame, ("regime", "seed", "exit", "accuracy"), ("regime", "seed", "exit"))
-    seeds = _grouped(frame, "exit", np.unique(frame["exit"]), ax, linestyle="-")
+    _check(frame, ("regime", "seed", "exit", value), ("regime", "seed", "exit"))
+    seeds = _grouped(frame, "exit", np.unique(frame["exit"]), ax, linestyle="-", value=value)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(visible=False, axis="x")
     ax.set_xlabel("exit")
-    return _finish(ax, seeds, mark="bars")
+    return _finish(ax, seeds, "bars", value)
 
 
 def budget_bars(frame: pd.DataFrame, ax: Axes, choice: str = "validation") -> Axes:
@@ -108,7 +115,7 @@ def budget_bars(frame: pd.DataFrame, ax: Axes, choice: str = "validation") -> Ax
     ax.set_xlim(-0.5, len(budgets) - 0.5)
     ax.grid(visible=False, axis="x")
     ax.set_xlabel("budget (% of the backbone's MACs)")
-    return _finish(ax, seeds, mark="bars")
+    return _finish(ax, seeds, "bars")
 
 
 def differences(
@@ -156,11 +163,11 @@ def differences(
     return ax
 
 
-def _step(run: pd.DataFrame, at: np.ndarray) -> np.ndarray:
-    """Accuracy of one seed's dearest point that costs no more, at each cost; of equal costs the highest threshold."""
+def _step(run: pd.DataFrame, at: np.ndarray, value: str) -> np.ndarray:
+    """`value` of one seed's dearest point that costs no more, at each cost; of equal costs the highest threshold."""
     points = run.sort_values(["macs_fraction", "threshold"])
     index = np.searchsorted(points["macs_fraction"].to_numpy(), at, side="right") - 1
-    return points["accuracy"].to_numpy()[index]
+    return points[value].to_numpy()[index]
 
 
 def _check(frame: pd.DataFrame, columns: Sequence[str], key: Sequence[str]) -> None:
@@ -182,15 +189,16 @@ def _grouped(
     ax: Axes,
     linestyle: str,
     at: Iterable[float | int] | None = None,
+    value: str = "accuracy",
 ) -> list[int]:
     """Mean and interval of each regime at each group, regimes side by side; returns the numbers of seeds."""
     places = np.asarray(list(groups if at is None else at), dtype=np.float64)
     regimes, seeds = regime_order(frame["regime"]), []
     step = min(0.12, 0.6 / len(regimes))
     for index, regime in enumerate(regimes):
-        rows = frame[(frame["regime"] == regime) & frame["accuracy"].notna()]
-        values = [rows.loc[rows[column] == group, "accuracy"] for group in groups]
-        estimates = [interval(value, LEVEL) if len(value) else None for value in values]
+        rows = frame[(frame["regime"] == regime) & frame[value].notna()]
+        values = [rows.loc[rows[column] == group, value] for group in groups]
+        estimates = [interval(part, LEVEL) if len(part) else None for part in values]
         mean = np.array([e.mean if e else np.nan for e in estimates])
         half = np.array([e.high - e.mean if e else np.nan for e in estimates])
         style = regime_style(regime)
@@ -205,16 +213,17 @@ def _grouped(
             capsize=3,
             label=style.label,
         )
-        seeds += [len(value) for value in values if len(value)]
+        seeds += [len(part) for part in values if len(part)]
     return seeds
 
 
-def _finish(ax: Axes, seeds: Sequence[int], mark: str) -> Axes:
-    """Accuracy axis in percent, and a legend that says what band or bars are."""
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.set_ylabel("test accuracy (%)")
+def _finish(ax: Axes, seeds: Sequence[int], mark: str, value: str = "accuracy") -> Axes:
+    """The axis of a measure, accuracy in percent, and a legend that says what band or bars are."""
+    ax.set_ylabel(MEASURES[value])
     bottom, top = ax.get_ylim()
-    ax.set_ylim(max(bottom, -0.02), min(top, 1.02))  # an interval may reach beyond what an accuracy can be
+    if value == "accuracy":
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+        ax.set_ylim(max(bottom, -0.02), min(top, 1.02))  # an interval may reach beyond what an accuracy can be
     low, high = (min(seeds), max(seeds)) if seeds else (0, 0)
     n = f"n = {low}" if low == high else f"n = {low} to {high}"
     title = f"mean of seeds, {mark}: {LEVEL:.0%} interval ({n})" if high > 1 else "one seed, no interval"
