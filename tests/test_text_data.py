@@ -417,7 +417,7 @@ def test_dropped_words_are_unknown_and_the_rest_stays() -> None:
     changed = y != x
     assert (y[changed] == UNKNOWN).all()
     share = changed[x >= FIRST].float().mean().item()
-    assert share == pytest.approx(augment_tokens.DROPPED, abs=0.02)  # 3.6 standard deviations
+    assert share == pytest.approx(augment_tokens.DROPPED, abs=0.02)  # 3.8 standard deviations
     assert torch.equal(y, augment_tokens.drop_words(x, generator()))
     assert not torch.equal(y, augment_tokens.drop_words(x, generator(2)))
     state = torch.random.get_rng_state()

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from eecore import models
+from eecore import data, models
 from eecore.errors import SettingError
 from eecore.models import heads, text, vit
 from eecore.special import FIRST, PADDING, SEPARATOR, UNKNOWN
+from eecore.training import Recipe
+from eecore.training.recipes_text import RECIPES
 
 VOCABULARY = 40
 
@@ -107,6 +109,25 @@ def test_a_piece_is_the_mean_of_its_tokens(length: int, piece: int, pieces: int)
             torch.testing.assert_close(row_vectors[p], mean + stem.position[p])
 
 
+def test_a_window_sees_so_many_neighbours_and_no_padding() -> None:
+    stem = text.Embedding(12, VOCABULARY, 8, dropout=0.0, window=5)
+    x = texts(9)
+    _, before = stem(x)
+    vectors = [torch.zeros(8)] * 2 + list(stem.tokens.weight[x[0]]) + [torch.zeros(8)] * 2
+    for i in range(9):
+        expected = stem.neighbours(torch.stack(vectors[i : i + 5], dim=1).flatten()) + stem.position[i]
+        torch.testing.assert_close(before[0, i], expected, rtol=1e-4, atol=1e-5)
+    x[0, 4] = FIRST + (x[0, 4] - FIRST + 1) % (VOCABULARY - FIRST)
+    _, after = stem(x)
+    assert (before[0] != after[0]).any(1).nonzero().flatten().tolist() == [2, 3, 4, 5, 6]
+
+
+def test_vectors_start_small_where_they_are_averaged() -> None:
+    long, short = (text.Embedding(length, 5000, 64, dropout=0.0).tokens.weight for length in (65, 64))
+    assert short.std().item() == pytest.approx(0.1, rel=0.02)
+    assert long.std().item() == pytest.approx(0.01, rel=0.02)
+
+
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12))
 def test_marks_against_a_plain_loop(row: list[int]) -> None:
     end = row.index(SEPARATOR) if SEPARATOR in row else len(row)
@@ -149,3 +170,13 @@ def test_a_sequence_still_goes_through_the_same_blocks() -> None:
     everywhere = block((torch.ones(2, 5, dtype=torch.bool), x))
     torch.testing.assert_close(everywhere[1], block(x), rtol=1e-4, atol=1e-5)
     assert heads.build("linear", "tokens", (5, 8), 3)(everywhere).shape == (2, 3)
+
+
+@pytest.mark.parametrize(("model", "dataset"), list(RECIPES))
+def test_recipes_are_recipes_for_what_there_is(model: str, dataset: str) -> None:
+    assert model in text.MODELS
+    assert dataset in [*data.names(), "stsb"]
+    values = dict(RECIPES[model, dataset])
+    assert int(values.pop("epochs")) > 0
+    assert values.pop("augment", "drop_words") == "drop_words"
+    Recipe(**values)

@@ -11,11 +11,11 @@ from torch import Tensor
 from eecore.errors import SettingError
 from eecore.special import FIRST, UNKNOWN
 
-DROPPED = 0.2  # fraction of the words
+DROPPED = 0.3  # fraction of the words
 
 
 def drop_words(x: Tensor, generator: torch.Generator) -> Tensor:
-    """A copy in which every fifth word or so is unknown; padding and the ends of texts stay.
+    """A copy in which every third word or so is unknown; padding and the ends of texts stay.
 
     Two things at once: a network cannot lean on single words, and it learns what to make of a word that it does not
     know, of which training texts have none where their whole vocabulary is kept.
