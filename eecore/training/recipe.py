@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from eecore import data, models
 from eecore.errors import SettingError, choose
+from eecore.training.recipes_text import RECIPES
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -122,10 +123,12 @@ def default_recipe(model: str, dataset: str) -> Recipe:
     """The recipe that this project uses for a model on a data set, where none is given.
 
     AdamW with a cosine schedule; transformers and convolutional networks differ in the learning rate, data sets in
-    the batch size.
+    the batch size. Text models have recipes of their own, see recipes_text.
     """
     choose("model", model, models.names())
-    lr = 3e-3 if model.startswith("vit") else 4e-3
+    if (model, dataset) in RECIPES:
+        return Recipe(**{name: value for name, value in RECIPES[model, dataset].items() if name != "epochs"})
+    lr = {"vit": 3e-3, "text": 1e-3}.get(model.partition("_")[0], 4e-3)
     of_family = {"synthetic": 16, "mnist1d": 100}  # and of data sets made from these, such as mnist1d_translation
     return Recipe(lr=lr, batch_size=of_family.get(dataset.partition("_")[0], 50))
 

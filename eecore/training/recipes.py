@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from eecore.errors import choose
 from eecore.training.recipe import Recipe
+from eecore.training.recipes_text import RECIPES
 
 __all__ = ["Preset", "preset", "presets"]
 
@@ -64,6 +65,19 @@ _VIT = Recipe(
 
 def _changed(recipe: Recipe, **changes: object) -> Recipe:
     return Recipe(**{**recipe.model_dump(), **changes})
+
+
+def _of_texts(model: str, dataset: str) -> Preset:
+    settings = {name: value for name, value in RECIPES[model, dataset].items() if name != "epochs"}
+    return Preset(
+        f"{model}_{dataset}",
+        model,
+        dataset,
+        int(RECIPES[model, dataset]["epochs"]),
+        Recipe(**settings),
+        "Loshchilov and Hutter 2019, arXiv:1711.05101 (AdamW); Iyyer et al. 2015, ACL (word dropout)",
+        "Ours, found on validation in a few runs.",
+    )
 
 
 _PRESETS = (
@@ -134,24 +148,7 @@ _PRESETS = (
         "Huang et al. 2018, arXiv:1703.09844",
         "SGD, Nesterov momentum, rate 0.1, a tenth after 150 and 225 of 300 epochs, batch 64, decay 1e-4: as there.",
     ),
-    Preset(
-        "text_small",
-        "transformers and character models trained from scratch",
-        "trec, sst2, newsgroups20, wordlang",
-        20,
-        Recipe(lr=1e-3, weight_decay=0.05, warmup=0.1, batch_size=64, label_smoothing=0.1, augment="none"),
-        "Vaswani et al. 2017, arXiv:1706.03762; Loshchilov and Hutter 2019, arXiv:1711.05101",
-        "Smoothing 0.1 and warm-up: Vaswani et al.; AdamW: Loshchilov and Hutter; the numbers are ours.",
-    ),
-    Preset(
-        "text_regression",
-        "transformers and character models trained from scratch",
-        "stsb",
-        20,
-        Recipe(lr=1e-3, weight_decay=0.05, warmup=0.1, batch_size=64, augment="none"),
-        "Loshchilov and Hutter 2019, arXiv:1711.05101",
-        "text_small without label smoothing, which a regression cannot have; the numbers are ours.",
-    ),
+    *(_of_texts(model, dataset) for model, dataset in RECIPES),
     Preset(
         "bert_finetune",
         "pretrained encoders",

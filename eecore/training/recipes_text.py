@@ -4,7 +4,9 @@ Found on validation with one thread of a CPU, a few runs each; not tuned further
 ones teach the network what an unknown word is.
 """
 
-RECIPES: dict[tuple[str, str], dict[str, float | int | str]] = {
+from typing import Any
+
+RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     ("text_nano", "wordlang"): {"epochs": 10, "lr": 6e-3, "weight_decay": 0.01, "batch_size": 200},
     ("text_small", "trec"): {"epochs": 12, "lr": 1e-3, "weight_decay": 0.05, "augment": "drop_words"},
     ("text_small", "sst2"): {"epochs": 3, "lr": 1e-3, "weight_decay": 0.05, "augment": "drop_words"},
