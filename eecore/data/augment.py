@@ -42,7 +42,7 @@ def augment(
             "crop_flip" (padded by 4, cropped at random to its old size, mirrored along W or L with
             probability 1/2); for images alone "erase" (a rectangle of noise, with probability 1/2),
             "trivial_augment" (one random operation), "crop_flip_erase" and "trivial" (crop, flip, TrivialAugment,
-            erasing, in this order); for tokens alone "drop_words" (every fifth word is unknown).
+            erasing, in this order); for tokens alone "drop_words" (some words are unknown).
         generator: on the same device as `x`.
         mean, std: what images were normalised with, on the same device; TrivialAugment needs them, to find black
             (0) and white (1).
