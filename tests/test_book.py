@@ -13,7 +13,7 @@ import pytest
 from execute import ROOT, notebook_names
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("book")]
-PROSE = ["regimes", "reproduce", "glossary", "api", "references"]
+PROSE = ["regimes", "theory", "reproduce", "glossary", "api", "references"]
 PAGES = [*PROSE, *(f"pages/{name}" for name in notebook_names())]
 
 
