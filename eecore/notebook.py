@@ -88,7 +88,8 @@ class Page:
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             cli.app(list(words), standalone_mode=False)
         line = f"$ python -m eecore {shlex.join(words)}".replace(f"{Path.cwd()}/", "").replace(str(Path.home()), "~")
-        display(HTML(f'<pre class="eecore-command">{html.escape(f"{line}{chr(10)}{printed.getvalue()}")}</pre>'))
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue())  # a kernel asks for colours, which HTML has not
+        display(HTML(f'<pre class="eecore-command">{html.escape(f"{line}{chr(10)}{plain}")}</pre>'))
 
     def check(self, statement: str, holds: bool) -> None:
         """Something that must hold, whatever the data say; the page is not published if it does not.

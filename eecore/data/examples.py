@@ -16,8 +16,8 @@ from eecore.data.files import cache_folder, write_atomically
 from eecore.errors import DataError, SettingError
 
 SIDE = 96  # pixels
-CORNERS = {"triangle": 3, "square": 4, "hexagon": 6}
-NOISE = 25.0  # standard deviation of each pixel's noise, of 255
+CORNERS = {"triangle": 3, "square": 4, "octagon": 8}
+NOISE = 15.0  # standard deviation of each pixel's noise, of 255
 
 WHO = ("my neighbour", "the teacher", "an old friend", "our guide", "the student", "a stranger", "her brother")
 WHEN = ("yesterday", "this morning", "after lunch", "on Sunday", "late at night", "in winter", "again")
@@ -103,7 +103,7 @@ def _polygon(corners: int, random: np.random.RandomState) -> Image.Image:
     """A filled polygon of any place, size, angle and colour."""
     ground, ink = random.randint(0, 110, 3), random.randint(130, 256, 3)
     image = Image.new("RGB", (SIDE, SIDE), tuple(int(level) for level in ground))
-    radius = random.uniform(20, 34)
+    radius = random.uniform(22, 40)
     x, y = random.uniform(radius, SIDE - radius, 2)
     angle = random.uniform(0, 360)
     ImageDraw.Draw(image).regular_polygon(
