@@ -28,7 +28,7 @@ Name = Annotated[str, typer.Argument(help="Name of a data set, or images:DIR and
 
 def console() -> Console:
     """As wide as the terminal; wide enough for every table where the output goes to a file or a pipe."""
-    return Console(soft_wrap=True, width=None if sys.stdout.isatty() else 250)
+    return Console(soft_wrap=True, force_jupyter=False, width=None if sys.stdout.isatty() else 250)
 
 
 @app.command("list", epilog="Example: python -m eecore data list")

@@ -1,13 +1,16 @@
 """What a page of the book needs: checked parameters, numbered figures and tables, computed sentences, provenance."""
 
 import base64
+import contextlib
 import datetime
 import html
 import io
 import platform
 import re
+import shlex
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,7 +19,7 @@ import torch
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
-from eecore import __version__, data, plotting
+from eecore import __version__, cli, data, plotting
 from eecore.errors import EecoreError
 from eecore.parameters import check_parameters
 from eecore.provenance import commit
@@ -75,6 +78,18 @@ class Page:
     def say(self, text: str) -> None:
         """A paragraph whose numbers and verdicts were computed."""
         display(Markdown(text))
+
+    def command(self, *words: str) -> None:
+        """Run `python -m eecore WORDS` in this process, and show it as a terminal would: the line, and what it prints.
+
+        Raises:
+            EecoreError: as the command; the command line would end with the same message.
+        """
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            cli.app(list(words), standalone_mode=False)
+        line = f"$ python -m eecore {shlex.join(words)}".replace(f"{Path.cwd()}/", "").replace(str(Path.home()), "~")
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue())  # a kernel asks for colours, which HTML has not
+        display(HTML(f'<pre class="eecore-command">{html.escape(f"{line}{chr(10)}{plain}")}</pre>'))
 
     def check(self, statement: str, holds: bool) -> None:
         """Something that must hold, whatever the data say; the page is not published if it does not.

@@ -78,6 +78,7 @@ def _odd(name: str, value: object) -> int:
 
 CHECKS: dict[str, Callable[[str, object], Any]] = {
     "dataset": _dataset,
+    "source": _dataset,
     "datasets": _datasets,
     "model": _name(models.names),
     "models": _names(models.names, '["vit_nano"]'),

@@ -160,7 +160,9 @@ def comparisons(regimes: Sequence[str]) -> list[tuple[str, str]]:
     return [pair for pair in (*COMPARED, *own) if set(pair) <= set(regimes)]
 
 
-def differences(frame: pd.DataFrame, value: str, pairs: Sequence[tuple[str, str]], by: Sequence[str]) -> pd.DataFrame:
+def differences(
+    frame: pd.DataFrame, value: str, pairs: Sequence[tuple[str, str]], by: Sequence[str], column: str = "regime"
+) -> pd.DataFrame:
     """Paired differences between regimes, one row per cell and pair of regimes.
 
     Args:
@@ -168,6 +170,7 @@ def differences(frame: pd.DataFrame, value: str, pairs: Sequence[tuple[str, str]
         value: a column of fractions.
         pairs: (a, b): the difference a - b.
         by: columns that make a cell, such as dataset and model.
+        column: what is compared: regimes, or the values of another column, such as exit rules.
     Returns:
         The columns of `by`, a, b, label, mean, low, high (fractions), n, p (paired t test).
     """
@@ -175,11 +178,16 @@ def differences(frame: pd.DataFrame, value: str, pairs: Sequence[tuple[str, str]
     for cell, part in frame.groupby(list(by), sort=False):
         names = dict(zip(by, cell, strict=True))
         for a, b in pairs:
-            found = paired_difference(part, value, "regime", a, b, pair=("seed",))
-            label = " · ".join([*map(str, names.values()), f"{a} − {b}"])
+            found = paired_difference(part, value, column, a, b, pair=("seed",))
+            label = " · ".join([*_shown(names), f"{a} − {b}"])
             estimate = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n, "p": found.p}
             out.append({**names, "a": a, "b": b, "label": label, **estimate})
     return pd.DataFrame(out, columns=[*by, "a", "b", "label", "mean", "low", "high", "n", "p"])
+
+
+def _shown(names: Mapping[str, object]) -> list[str]:
+    """The values that name a cell, as people read them: a regime by its name in prose."""
+    return [regime_style(str(value)).label if key == "regime" else str(value) for key, value in names.items()]
 
 
 def estimates(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:
@@ -198,8 +206,7 @@ def estimates(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFram
         names = dict(zip(by, cell, strict=True))
         found = interval(part[value])
         estimate = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n, "p": found.p}
-        shown = {**names, "regime": regime_style(str(names["regime"])).label} if "regime" in names else names
-        out.append({**names, "label": " · ".join(map(str, shown.values())), **estimate})
+        out.append({**names, "label": " · ".join(_shown(names)), **estimate})
     return pd.DataFrame(out, columns=[*by, "label", "mean", "low", "high", "n", "p"])
 
 

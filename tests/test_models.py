@@ -430,8 +430,10 @@ def test_a_model_of_ones_own(monkeypatch):
     model = small("mine")
     assert model(torch.randn(2, 1, 40)).shape == (2, 2, 10)
     assert models.source_modules("mine")[0].__name__ == __name__
-    with pytest.raises(SettingError, match="exists already"):
+    with pytest.raises(SettingError, match="exists already; use replace=True"):
         models.register("mine", make)
+    models.register("mine", lambda *data: make(*data), replace=True)
+    assert small("mine").exits == model.exits
 
 
 def test_source_modules_hold_what_decides_a_model():

@@ -1,6 +1,7 @@
 """Data of the user's own: images:DIR and arrays:FILE.npz, wherever the name of a data set is accepted."""
 
 import pickle
+import re
 import sys
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_all_spellings_of_a_path_are_one_name(tmp_path: Path, monkeypatch: pytes
     [
         ("images:", "expected images:DIR, got 'images:'"),
         ("image:/p", "Known: .*images:DIR, arrays:FILE.npz"),
+        ("image:/p", "'image:/p' is not known; did you mean 'images:/p'"),
         ("images:DIR?sise=3", "'sise' is not known; did you mean 'size'"),
         ("images:/p?size", "expected images:DIR.size=VALUE once"),
         ("images:/p?size=8&size=9", "size=VALUE once"),
@@ -345,3 +347,16 @@ def test_image_size_writes_the_option() -> None:
         own.with_size("digits", 32)
     with pytest.raises(SettingError, match="says a size already"):
         own.with_size("images:/photos?size=8", 32)
+
+
+def test_a_path_without_its_prefix_is_told_how_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "mood.CSV").touch()
+    (tmp_path / "notes.txt").touch()
+    for name, meant in (("pets", "images:pets"), ("./pets", "images:./pets"), ("mood.CSV", "text:mood.CSV")):
+        with pytest.raises(SettingError, match=f"did you mean '{re.escape(meant)}'"):
+            data.known("dataset", name)
+    for name in ("notes.txt", "none.csv"):
+        with pytest.raises(SettingError, match=r"is not known.*Known: mnist1d"):
+            data.known("dataset", name)

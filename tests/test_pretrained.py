@@ -13,7 +13,7 @@ from test_cli import run as command
 from eecore import data, models
 from eecore.data import Split, registry
 from eecore.errors import SettingError, StoreError
-from eecore.training import Phase, Recipe, Run, Store, initial_model, pretrained, train
+from eecore.training import Phase, Recipe, Run, Store, initial_model, pretrain, pretrained, starts_from, train
 from eecore.training.identity import identity, prefix_keys
 
 FAST = Recipe(lr=3e-3, batch_size=50)
@@ -225,3 +225,44 @@ def test_other_files_are_one_line(given, tmp_path):
         initial_model(run("low_digits", "joint", pretrained=str(broken)))
     with pytest.raises(StoreError, match=r"^cannot write"):
         pretrained.export(given[0].state_dict(), tmp_path / "no" / "folder")
+
+
+def test_pretrain_trains_the_backbone_alone_and_hands_over_its_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("EECORE_CACHE", str(tmp_path))
+    wanted = run("low_digits", "mixed", epochs=2)
+    given = pretrain(wanted, progress=False)
+    assert [(phase["trains"], phase["epochs"]) for phase in given.result.record["phases"]] == [("backbone", 2)]
+    assert given.result.key == prefix_keys(wanted)[0]  # mixed's own first phase, which is not trained again
+    digest = pretrained.checksum(given.path)
+    assert pretrain(wanted, progress=False).path == given.path
+    assert pretrained.checksum(given.path) == digest
+    tuned = train(run("high_digits", "joint", pretrained=given.path), progress=False)
+    fresh = train(run("high_digits", "joint"), progress=False)
+    assert starts_from(tuned, given)
+    assert not starts_from(fresh, given)
+
+
+def test_pretrain_says_where_it_cannot_write(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setenv("EECORE_CACHE", str(blocked))
+    with pytest.raises(StoreError, match=r"^cannot write .*pretrained"):
+        pretrain(run("low_digits", "joint"), progress=False)
+
+
+def test_the_parts_of_mnist_hold_each_image_once():
+    """Digits 0 to 5 and 6 to 9: no image is in both, each class has its share of every split."""
+    whole, low, high = (data.load(name) for name in ("mnist5k", "mnist5k_low", "mnist5k_high"))
+    grey, seen = {}, set()
+    for part in (whole, low, high):
+        splits = (part.train, part.validation, part.test)
+        x = torch.cat([split.x for split in splits]) * part.std + part.mean
+        grey[part.name] = (255 * x).round().to(torch.uint8)
+        y = torch.cat([split.y for split in splits])
+        assert torch.bincount(y).tolist() == [500] * part.classes
+    for name in ("mnist5k_low", "mnist5k_high"):
+        rows = {image.numpy().tobytes() for image in grey[name]}
+        assert not rows & seen
+        seen |= rows
+    assert seen == {image.numpy().tobytes() for image in grey["mnist5k"]}
+    assert torch.bincount(high.train.y).tolist() == [75] * 4

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eecore import tables, words
+from eecore import contrasts, tables, words
 from eecore.errors import SettingError
 from eecore.training import Store, grid, sweep
 
@@ -168,3 +168,33 @@ def test_gaps_by_hand():
 def test_stacked_says_where_a_row_comes_from():
     both = tables.stacked({"x": FRAME, "y": FRAME}, "rule")
     assert both.groupby("rule").size().to_dict() == {"x": 6, "y": 6}
+
+
+def test_a_change_of_a_lead_by_hand():
+    """Mixed leads by 0.10 + 0.01 seed from given weights and by 0.30 from scratch."""
+    rows = []
+    for seed in range(3):
+        for start, lead in (("given", 0.10 + 0.01 * seed), ("scratch", 0.30)):
+            for regime, accuracy in (("joint", 0.5 + 0.1 * seed), ("mixed", 0.5 + 0.1 * seed + lead)):
+                rows.append({"model": "m", "start": start, "regime": regime, "seed": seed, "accuracy": accuracy})
+    frame = pd.DataFrame(rows)
+    each = contrasts.each_difference(frame, "accuracy", [("mixed", "joint")], ["model", "start"])
+    assert list(each.columns) == ["model", "start", "pair", "seed", "difference"]
+    given = each[each["start"] == "given"].sort_values("seed")
+    np.testing.assert_allclose(given["difference"], [0.10, 0.11, 0.12])
+    (found,) = contrasts.changes(
+        frame, "accuracy", [("mixed", "joint")], ["model"], "start", ("given", "scratch")
+    ).itertuples()
+    assert (found.mean, found.n) == (pytest.approx(-0.19), 3)
+    assert found.label == "m · mixed − joint · given − scratch"
+    assert found.high < 0
+    with pytest.raises(SettingError, match="regime: 'disjoint' is not known"):
+        contrasts.each_difference(frame, "accuracy", [("disjoint", "joint")], ["model", "start"])
+
+
+def test_differences_of_another_column_show_regimes_by_their_names():
+    long = FRAME.replace({"regime": {"mixed": "joint_long"}})
+    both = tables.stacked({"given": long, "scratch": long.assign(accuracy=long["accuracy"] - 0.1)}, "start")
+    found = tables.differences(both, "accuracy", [("given", "scratch")], ["model", "regime"], "start")
+    np.testing.assert_allclose(found["mean"], 0.1)
+    assert found["label"].tolist() == ["m · joint · given − scratch", "m · joint, mixed's budget · given − scratch"]

@@ -15,6 +15,7 @@ from eecore.data import (
     fashion,
     image_folder,
     mnist_1d,
+    mnist_parts,
     stsb,
     synthetic,
     synthetic_text,
@@ -86,6 +87,8 @@ register(mnist_1d.INFO, mnist_1d.make)
 register(mnist_1d.TRANSLATION, mnist_1d.make_translation)
 register(embedded.DIGITS, embedded.make_digits)
 register(embedded.MNIST5K, embedded.make_mnist5k)
+register(mnist_parts.LOW, mnist_parts.make_low)
+register(mnist_parts.HIGH, mnist_parts.make_high)
 register(fashion.INFO, fashion.make, fetch=fashion.fetch, files=fashion.present)
 register(cifar.CIFAR10.info, cifar.make_cifar10, fetch=cifar.fetch_cifar10, files=cifar.present_cifar10)
 register(cifar.CIFAR100.info, cifar.make_cifar100, fetch=cifar.fetch_cifar100, files=cifar.present_cifar100)

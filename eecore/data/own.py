@@ -79,6 +79,20 @@ def parse(name: str, example: str, allowed: tuple[str, ...]) -> OwnName:
     return OwnName(prefix, Path(os.path.abspath(Path(path).expanduser())), tuple(sorted(options.items())))
 
 
+def as_own(path: str) -> str:
+    """The name of own data that a path alone may mean, or "" where there is no such file or folder.
+
+    Example:
+        >>> as_own("no/such/file.csv")
+        ''
+    """
+    place = Path(path).expanduser()
+    prefix = {".npz": "arrays", ".csv": "text", ".tsv": "text", ".parquet": "text"}.get(place.suffix.lower(), "")
+    if place.is_dir():
+        prefix = "images"
+    return f"{prefix}:{path}" if prefix and place.exists() else ""
+
+
 def with_size(name: str, size: int | None) -> str:
     """The name with the option `size`; None leaves it as it is.
 

@@ -1,5 +1,6 @@
 """Which data sets there are: by a name, or by a prefix and a path for data of the user's own."""
 
+import difflib
 import functools
 import sys
 from collections.abc import Callable
@@ -78,7 +79,25 @@ def known(argument: str, name: object) -> str:
     prefix, colon, _ = str(name).partition(":")
     if colon and prefix in _own:
         return str(own.parse(str(name), _own[prefix].example, _own[prefix].options))
+    if name not in _registry:
+        _hint_at_own(argument, str(name))
     return choose(argument, name, [*_registry, *(entry.example for entry in _own.values())])
+
+
+def _hint_at_own(argument: str, name: str) -> None:
+    """Stop where a name is nearly that of own data: a wrong prefix, or a path without one.
+
+    Raises:
+        SettingError: so it is; the message says how it is written.
+    """
+    prefix, colon, path = name.partition(":")
+    near = difflib.get_close_matches(prefix, _own, n=1) if colon else []
+    meant = f"{near[0]}:{path}" if near else own.as_own(name)
+    if meant:
+        forms = ", ".join(entry.example for entry in _own.values())
+        raise SettingError(
+            f"{argument}: {name!r} is not known; did you mean {meant!r}? Known: {forms} and what `eecore data` lists"
+        )
 
 
 def info(name: str) -> Info:

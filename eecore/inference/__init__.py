@@ -9,7 +9,7 @@ from eecore.inference.regression import (
     regression_thresholds,
     uncertainty,
 )
-from eecore.inference.rules import exit_taken, rules, score
+from eecore.inference.rules import exit_taken, register_rule, rules, score
 
 __all__ = [
     "accuracy_per_exit",
@@ -20,6 +20,7 @@ __all__ = [
     "envelope",
     "exit_taken",
     "outcome",
+    "register_rule",
     "regression_curve",
     "regression_outcome",
     "regression_score",

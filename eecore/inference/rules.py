@@ -18,7 +18,7 @@ from eecore.errors import SettingError, choose
 from eecore.inference.checks import Number, Numbers, check_logits, check_thresholds
 from eecore.shapes import Float, Int
 
-__all__ = ["check_rule", "exit_taken", "rules", "score", "score_and_prediction"]
+__all__ = ["check_rule", "exit_taken", "register_rule", "rules", "score", "score_and_prediction"]
 
 CHUNK_ELEMENTS = 2**17  # float32 numbers worked on at a time: half a MiB, stays in the cache of one core
 
@@ -50,6 +50,9 @@ _RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "margin": _margin,
 }
 
+Certainty = Callable[[Tensor], Tensor]  # logits (K, N, C) -> scores (K, N)
+_OWN: dict[str, Certainty] = {}
+
 
 REGRESSION_RULES = ("difference", "variance")  # see eecore.inference.regression
 
@@ -64,8 +67,29 @@ def rules(task: str = "classification") -> list[str]:
         >>> rules()
         ['confidence', 'entropy', 'margin']
     """
-    by_task = {"classification": list(_RULES), "regression": list(REGRESSION_RULES)}
+    by_task = {"classification": [*_RULES, *_OWN], "regression": list(REGRESSION_RULES)}
     return by_task[choose("task", task, by_task)]
+
+
+def register_rule(name: str, certainty: Certainty) -> None:
+    """Make an exit rule of one's own known under `name`, wherever a rule has a name. It may replace an own one.
+
+    Args:
+        name: a lower-case identifier.
+        certainty: function from logits (K, N, C), float32, to scores (K, N) in [0, 1], larger = more certain. It sees
+            all exits at once; a rule that can be used while samples run looks at exits 1..k only for the score at k.
+    Raises:
+        SettingError: the name is no identifier, or is that of a rule of this library.
+    Example:
+        >>> register_rule("always", lambda logits: torch.ones(logits.shape[:2]))
+        >>> score(torch.zeros(2, 1, 3), "always")
+        tensor([[1.],
+                [1.]])
+        >>> _ = _OWN.pop("always")
+    """
+    if not name.isidentifier() or name in (*_RULES, *REGRESSION_RULES):
+        raise SettingError(f"rule: a name of one's own is letters, digits and underscores and not taken, got {name!r}")
+    _OWN[name] = certainty
 
 
 def check_rule(rule: str, task: str) -> str:
@@ -110,8 +134,11 @@ def score_and_prediction(
     logits: Float[Tensor, "K N C"], rule: str = "confidence"
 ) -> tuple[Float[Tensor, "K N"], Int[Tensor, "K N"]]:
     """Score and predicted class (the first of equals) of every exit, in one pass over the logits."""
-    certainty = _RULES[check_rule(rule, "classification")]
+    own = _OWN.get(check_rule(rule, "classification"))
     logits = check_logits(logits)
+    if own is not None:
+        return _own_score(rule, own, logits), logits.max(dim=2).indices
+    certainty = _RULES[rule]
     exits, samples, _ = logits.shape
     scores = torch.empty(exits * samples, dtype=torch.float32, device=logits.device)
     predictions = torch.empty(exits * samples, dtype=torch.int64, device=logits.device)
@@ -120,6 +147,25 @@ def score_and_prediction(
         scores[rows] = certainty(x, top)
     scores = scores.clamp_(0.0, 1.0)  # rounding may leave [0, 1] by an ulp
     return scores.view(exits, samples), predictions.view(exits, samples)
+
+
+def _own_score(rule: str, certainty: Certainty, logits: Float[Tensor, "K N C"]) -> Float[Tensor, "K N"]:
+    """Scores of a rule of the user's own, where they are scores.
+
+    Raises:
+        SettingError: the logits are not finite, or the rule gives another shape, or numbers outside [0, 1].
+    """
+    if not bool(torch.isfinite(logits).all()):
+        raise SettingError("logits: not all finite; expected numbers")
+    found = certainty(logits.detach().float())
+    wanted = tuple(logits.shape[:2])
+    if not isinstance(found, Tensor) or tuple(found.shape) != wanted:
+        came = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise SettingError(f"rule: {rule!r} must give a tensor (exits, samples), here {wanted}, got {came}")
+    slack = 1e-5  # rounding
+    if not bool(((found >= -slack) & (found <= 1 + slack)).all()):  # NaN is not within either
+        raise SettingError(f"rule: {rule!r} must give scores in [0, 1], got {float(found.min())}..{float(found.max())}")
+    return found.float().clamp(0.0, 1.0)
 
 
 def _chunks(logits: Float[Tensor, "K N C"]) -> Iterator[tuple[slice, Float[Tensor, "B C"]]]:

@@ -47,18 +47,19 @@ __all__ = [
 _MAKERS: dict[str, Maker] = {}
 
 
-def register(name: str, make: Maker) -> None:
+def register(name: str, make: Maker, *, replace: bool = False) -> None:
     """Add a model of one's own.
 
     Args:
         name: under which `build` finds it.
         make: function (name, kind, shape) -> Backbone; it draws its weights from torch's global generator. For tokens
             `shape` is (S, V): the length and the number of different tokens.
+        replace: True to take the place of a model of this name, so that a notebook's cell can be run again.
     Raises:
         SettingError: the name is taken.
     """
-    if name in _MAKERS:
-        raise SettingError(f"name: a model {name!r} exists already")
+    if name in _MAKERS and not replace:
+        raise SettingError(f"name: a model {name!r} exists already; use replace=True to replace it")
     _MAKERS[name] = make
 
 

@@ -26,7 +26,8 @@ _REGIMES = {
     "joint_long": RegimeStyle("#cc78bc", "D", "joint, mixed's budget"),
     "untrained": RegimeStyle("#7f7f7f", "x", "untrained"),
 }
-_OTHER_COLOURS = ("#d55e00", "#ca9161", "#949494", "#56b4e9", "#fbafe4", "#ece133")
+# dark or strong ones: thin lines in the palette's pink, yellow and grey are hard to see on white
+_OTHER_COLOURS = ("#d55e00", "#7b4b2a", "#1a1a1a", "#56b4e9", "#4b2e83", "#a50f3b")
 _OTHER_MARKERS = ("v", "P", "X", "<", ">", "p", "h")
 
 

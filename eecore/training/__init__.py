@@ -3,6 +3,7 @@
 from eecore.training import pretrained, recipes
 from eecore.training.chain import train
 from eecore.training.pace import Pace, Paused
+from eecore.training.pretraining import Given, pretrain, starts_from
 from eecore.training.recipe import Recipe, default_recipe
 from eecore.training.regimes import (
     Phase,
@@ -22,6 +23,7 @@ from eecore.training.store import Store
 from eecore.training.sweep import grid, sweep
 
 __all__ = [
+    "Given",
     "Pace",
     "Paused",
     "Phase",
@@ -38,11 +40,13 @@ __all__ = [
     "joint_long",
     "mixed",
     "phases_of",
+    "pretrain",
     "pretrained",
     "recipes",
     "regime",
     "regimes",
     "register_regime",
+    "starts_from",
     "sweep",
     "train",
 ]

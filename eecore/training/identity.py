@@ -13,18 +13,31 @@ import torch
 
 from eecore import data, models
 from eecore.training import loop, losses, moving, optim, pretrained
+from eecore.training.session import session_source
 from eecore.training.settings import Run
 
 
-@functools.cache
 def source_text(module: ModuleType) -> str:
     """Source of a module without comments, docstrings and layout: what it does, not how it reads.
+
+    A notebook has no file: what its cells have defined so far counts.
 
     Example:
         >>> "written out" in source_text(loop)
         False
     """
-    tree = ast.parse(inspect.getsource(module))
+    in_session = module.__name__ == "__main__" and not getattr(module, "__file__", None)
+    return _stripped(session_source() if in_session else _file_source(module))
+
+
+@functools.cache
+def _file_source(module: ModuleType) -> str:
+    return inspect.getsource(module)
+
+
+@functools.cache
+def _stripped(source: str) -> str:
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:

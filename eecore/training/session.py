@@ -1,0 +1,41 @@
+"""What somebody defined in a notebook: its source, so that a run's identity knows it."""
+
+import ast
+import sys
+from collections.abc import Iterator
+
+from eecore.errors import SettingError
+
+DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+Literal = bool | int | float | str | tuple | list | dict | None
+
+
+def session_source() -> str:
+    """All that this notebook's cells define (functions, classes), and the plain values that these name.
+
+    Cells that only call are left out: a page that asks for more figures trains nothing again.
+
+    Raises:
+        SettingError: this is no notebook, and what runs has no file either.
+    """
+    session = vars(sys.modules["__main__"])
+    definitions = {}
+    for cell in session.get("In", ()):
+        for statement in _statements(cell):
+            if any(isinstance(node, DEFINES) for node in ast.walk(statement)):
+                definitions[getattr(statement, "name", ast.unparse(statement))] = statement
+    if not definitions:
+        raise SettingError(
+            "model or data: it is defined in a session whose source is not at hand; write it into a file or a notebook"
+        )
+    named = {n.id for s in definitions.values() for n in ast.walk(s) if isinstance(n, ast.Name)}
+    values = [f"{n} = {session[n]!r}" for n in sorted(named & set(session)) if isinstance(session[n], Literal)]
+    return "\n".join([*(ast.unparse(statement) for statement in definitions.values()), *values])
+
+
+def _statements(cell: str) -> Iterator[ast.stmt]:
+    """The statements of a cell; none where it is not Python alone."""
+    try:
+        yield from ast.parse(cell).body
+    except SyntaxError:
+        return
