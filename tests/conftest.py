@@ -27,7 +27,7 @@ def _missing():
         "transformers": importlib.util.find_spec("transformers") is not None,
     }
     how = {
-        "browser": "Chromium (Debian: apt install chromium)",
+        "browser": "install Chromium (Debian: apt install chromium)",
         "transformers": "pip install -c constraints.txt -e '.[text]'",
     }
     return {
@@ -47,4 +47,4 @@ def pytest_collection_modifyitems(config, items):
 def pytest_terminal_summary(terminalreporter):
     """One line about each kind of tests that was not run."""
     for name, how in _missing().items():
-        terminalreporter.write_line(f"The {name} tests were not run: install {how}.")
+        terminalreporter.write_line(f"The {name} tests were not run: {how}.")
