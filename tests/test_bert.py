@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from test_cli import run as command
 from torch import Tensor
 
 from eecore import models
 from eecore.errors import SettingError
-from eecore.models import adapters, bert
+from eecore.models import bert
 from eecore.special import FIRST, PADDING, SEPARATOR
 from eecore.training import Phase, Recipe, Run, bert_weights, initial_model, pretrained, train
 
@@ -52,6 +53,13 @@ def foreign(seed: int = 0, **settings: object):
 # without transformers
 
 
+@pytest.fixture
+def uninstalled(monkeypatch) -> None:
+    """As if transformers were not here, whether it is or not."""
+    for name in ("transformers", bert.LIBRARY, bert.ATTENTION):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
 def test_names_are_listed_and_nothing_is_imported() -> None:
     code = "import sys, eecore; from eecore import models; print(models.names()[-2:], 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -61,16 +69,19 @@ def test_names_are_listed_and_nothing_is_imported() -> None:
 @pytest.mark.parametrize(
     "call", [build, lambda: models.source_modules("bert_nano"), lambda: models.describe("bert_base", **DATA)]
 )
-def test_without_transformers_one_line_says_what_to_install(call, monkeypatch) -> None:
-    def missing(name):
-        raise ImportError(f"No module named {name!r}\nand more")
-
-    monkeypatch.setattr(adapters.importlib, "import_module", missing)
+def test_without_transformers_one_line_says_what_to_install(call, uninstalled) -> None:
     with pytest.raises(
         SettingError, match=r"^transformers: cannot be imported.*pip install 'eecore\[text\]'$"
     ) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_the_list_of_models_says_so_too(capsys, monkeypatch, uninstalled) -> None:
+    """What stands in square brackets is text there, not a style."""
+    monkeypatch.setenv("COLUMNS", "400")
+    _, out, _ = command(capsys, monkeypatch, "models", "--dataset", "synthetic_text")
+    assert out.count("pip install 'eecore[text]'") == len(bert.MODELS)
 
 
 @pytest.mark.parametrize(
