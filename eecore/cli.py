@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from eecore import cli_data, data, models
@@ -149,7 +150,7 @@ def models_command(dataset: Dataset = "mnist1d") -> None:
                 name, kind=info.kind, shape=info.shape, classes=info.classes, vocabulary=info.vocabulary
             )
         except SettingError as misfit:
-            table.add_row(name, f"does not fit: {misfit}", "", "", "", "")
+            table.add_row(name, escape(f"does not fit: {misfit}"), "", "", "", "")
             continue
         counts = (about["parameters"], about["backbone_macs"], len(about["exits"]), about["macs"][0])
         table.add_row(name, *(f"{count:,}" for count in counts), about["head"])

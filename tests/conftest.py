@@ -1,5 +1,6 @@
 """Every test has its own store; the shape annotations of eecore are checked while the tests run."""
 
+import importlib.util
 import os
 
 import pytest
@@ -17,20 +18,33 @@ def _own_store(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("EECORE_STORE", str(tmp_path_factory.mktemp("store")))
 
 
-def pytest_collection_modifyitems(config, items):
-    """Leave the browser tests out where there is no browser, and say so; CI demands one."""
+def _missing():
+    """Markers of tests that cannot run here -> what to install; CI can demand each of them."""
     from test_book import chromium
 
-    if chromium() or os.environ.get("EECORE_REQUIRE_BROWSER"):
-        return
-    browser = [item for item in items if item.get_closest_marker("browser")]
-    config.hook.pytest_deselected(items=browser)
-    items[:] = [item for item in items if not item.get_closest_marker("browser")]
+    there = {
+        "browser": bool(chromium()),
+        "transformers": importlib.util.find_spec("transformers") is not None,
+    }
+    how = {
+        "browser": "install Chromium (Debian: apt install chromium)",
+        "transformers": "pip install -c constraints.txt -e '.[text]'",
+    }
+    return {
+        name: how[name] for name in there if not there[name] and not os.environ.get(f"EECORE_REQUIRE_{name.upper()}")
+    }
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave the tests out whose browser or optional library is not here, and say so; CI demands the browser."""
+    missing = _missing()
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in missing)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter):
-    """One line about what was not run."""
-    from test_book import chromium
-
-    if not chromium() and not os.environ.get("EECORE_REQUIRE_BROWSER"):
-        terminalreporter.write_line("The browser tests were not run: install Chromium (Debian: apt install chromium).")
+    """One line about each kind of tests that was not run."""
+    for name, how in _missing().items():
+        terminalreporter.write_line(f"The {name} tests were not run: {how}.")

@@ -1,5 +1,6 @@
 """Models: a table of all of them, the ways to run one, where exits lie, what the seed fixes, what is refused."""
 
+import importlib.util
 from itertools import pairwise
 
 import pytest
@@ -49,6 +50,12 @@ TABLE = {
     "text_small": (663_562, 17_827_072, 4, [0, 2, 3], [4_457_728, 13_371_904, 17_829_632]),
     "text_pairs": (198_922, 4_719_232, 4, [0, 2, 3], [1_180_288, 3_540_224, 4_720_512]),
 }
+# The same of the models that an optional library makes, and the extra to install.
+OPTIONAL = {
+    "bert_nano": ("text", (74_538, 983_360, 3, [0, 1, 2], [328_000, 656_000, 984_000])),
+    "bert_base": ("text", (86_227_978, 2_736_791_040, 12, [3, 7, 11], [912_268_800, 1_824_537_600, 2_736_806_400])),
+}
+MODULE = {"text": "transformers"}  # extra -> what it brings
 # Published for CIFAR-size inputs: parameters and MACs in millions (resnet20: 0.27 M, He et al. 2016, table 6).
 LITERATURE = {
     "resnet20": (0.27, 40.8),
@@ -76,7 +83,7 @@ DATA += [("sequence", (1, 40), "auto"), ("sequence", (1, 40), "linear")]
 
 def data_of(name):
     """The data of the table: images, or texts of 32 tokens out of 1 000."""
-    return TEXT if name.startswith("text") else CIFAR
+    return TEXT if name.startswith(("text", "bert")) else CIFAR
 
 
 def small(name="vit_nano", **settings):
@@ -92,12 +99,28 @@ def same_state(a, b):
 
 
 def test_table_names_every_model():
-    assert list(TABLE) == models.names()
+    assert [*TABLE, *OPTIONAL] == models.names()
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_table(name):
-    parameters, backbone_macs, blocks, exits, macs = TABLE[name]
+    check_row(name, TABLE[name])
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_table_of_optional_models(name):
+    """The row where the library is here, one line that says what to install where it is not."""
+    extra, row = OPTIONAL[name]
+    if importlib.util.find_spec(MODULE[extra]):
+        check_row(name, row)
+    else:
+        with pytest.raises(SettingError, match=rf"^{MODULE[extra]}: cannot be .*: pip install 'eecore\[{extra}\]'$"):
+            models.describe(name, **data_of(name))
+
+
+def check_row(name, row):
+    """Whether a model has the size, the exits and the cost of its row."""
+    parameters, backbone_macs, blocks, exits, macs = row
     plain = models.describe(name, **data_of(name), exits=())
     assert plain["parameters"] == parameters
     assert plain["macs"] == [backbone_macs]
@@ -133,7 +156,7 @@ def test_residual_networks_on_cifar_100(name, millions):
     assert found["parameters"] / 1e6 == pytest.approx(millions, abs=0.005)
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", TABLE)
 def test_output_shape(name):
     """On the meta device, where the large models take no memory."""
     make = models._MAKERS[name]

@@ -1,7 +1,8 @@
 """Early-exit models by name.
 
-K exits. A family module (resnet, vit, mlp, text) has a table `MODELS` and a function `backbone(name, kind, shape)`;
-everything else (exits, heads, seed, cost) is the same for all.
+K exits. A family module (resnet, vit, mlp, text, bert) has a table `MODELS` and a function
+`backbone(name, kind, shape)`; everything else (exits, heads, seed, cost) is the same for all. The library that makes
+BERT is imported when one is built.
 """
 
 import sys
@@ -11,6 +12,7 @@ from types import ModuleType
 from eecore.errors import SettingError, choose
 from eecore.models import (
     backbone,
+    bert,
     construct,
     cost,
     efficientnet,
@@ -165,11 +167,16 @@ def describe(
 
 
 def source_modules(name: str) -> list[ModuleType]:
-    """Modules that decide what `build(name, ...)` makes: the family's own and those that all share."""
+    """Modules that decide what `build(name, ...)` makes: the family's own, its library's, and those that all share.
+
+    Raises:
+        SettingError: the name is not known, or the library that makes this model is missing.
+    """
     family = sys.modules[_MAKERS[choose("model", name, _MAKERS)].__module__]
-    return [family, backbone, construct, cost, heads, heads_conv, layers, multi_exit, placement]
+    foreign = bert.foreign_modules() if family is bert else []
+    return [family, *foreign, backbone, construct, cost, heads, heads_conv, layers, multi_exit, placement]
 
 
-for _family in (resnet, msdnet, efficientnet, vit, mlp, text):
+for _family in (resnet, msdnet, efficientnet, vit, mlp, text, bert):
     for _name in _family.MODELS:
         register(_name, _family.backbone)

@@ -107,12 +107,12 @@ def cut(network: nn.Module) -> Backbone:
 
 def from_torchvision(name: str, **options: Any) -> Backbone:
     """A new network of torchvision, cut; `options` go to torchvision.models.get_model."""
-    return cut(_library("torchvision.models").get_model(name, **options))
+    return cut(library("torchvision.models").get_model(name, **options))
 
 
 def from_timm(name: str, **options: Any) -> Backbone:
     """A new network of timm, cut; `options` go to timm.create_model."""
-    return cut(_library("timm").create_model(name, **options))
+    return cut(library("timm").create_model(name, **options))
 
 
 def from_transformers(config_or_folder: Any, **options: Any) -> Backbone:
@@ -122,14 +122,17 @@ def from_transformers(config_or_folder: Any, **options: Any) -> Backbone:
         config_or_folder: a configuration (random weights), or a folder or name of pretrained ones.
         options: go to AutoModel.from_config or AutoModel.from_pretrained.
     """
-    auto = _library("transformers").AutoModel
+    auto = library("transformers").AutoModel
     load = auto.from_pretrained if isinstance(config_or_folder, str) else auto.from_config
     return cut(load(config_or_folder, **options))
 
 
-def _library(name: str) -> Any:
+def library(name: str, install: str = "") -> Any:
     """An optional library.
 
+    Args:
+        name: of the module.
+        install: what pip is to install where it is missing; the package that the module belongs to, if nothing is said.
     Raises:
         SettingError: it is not installed, or does not import.
     """
@@ -138,7 +141,9 @@ def _library(name: str) -> Any:
         return importlib.import_module(name)
     except (ImportError, RuntimeError) as error:  # torchvision beside another build of torch: a RuntimeError
         reason = str(error).splitlines()[0]
-        raise SettingError(f"{package}: cannot be imported ({reason}); install it: pip install {package}") from error
+        raise SettingError(
+            f"{package}: cannot be imported ({reason}); install it: pip install {install or package}"
+        ) from error
 
 
 def _has(network: nn.Module, path: str) -> bool:
