@@ -13,7 +13,7 @@ from bench.measure import Row, in_turn, ratios, row, timed
 from eecore import models
 from eecore.analysis.information_kde import kde_information, squared_distances
 from eecore.analysis.landscape import evaluate, filter_normalised_direction, plane
-from eecore.analysis.rank import rank_table
+from eecore.analysis.rank_tables import rank_table
 from eecore.analysis.similarity import cka_matrix
 from eecore.analysis.untouched import untouched
 from eecore.inference import curve, exit_taken, score, solve

@@ -9,7 +9,8 @@ import torch
 
 from bench import analysis, measure, plain, run, training
 from eecore import data, models
-from eecore.analysis.rank import rank_table, singular_values
+from eecore.analysis.rank import singular_values
+from eecore.analysis.rank_tables import rank_table
 from eecore.errors import SettingError
 from eecore.training import Phase
 from eecore.training.loop import train_phase

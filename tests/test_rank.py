@@ -14,12 +14,10 @@ from eecore.analysis.rank import (
     effective_rank,
     gram_floor,
     numerical_rank,
-    rank_by_samples,
-    rank_profile,
-    rank_table,
     singular_values,
     stable_rank,
 )
+from eecore.analysis.rank_tables import rank_by_samples, rank_profile, rank_table
 from eecore.errors import SettingError
 
 SHAPES = [(40, 15), (15, 40), (30, 30)]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from eecore.analysis.activations import activations
 from eecore.analysis.gradients import cosines, exit_gradients, shares
-from eecore.analysis.rank import rank_table
+from eecore.analysis.rank_tables import rank_table
 from eecore.analysis.similarity import cka_matrix, probe_table
 from eecore.data import Dataset, Split
 from eecore.errors import SettingError
