@@ -128,7 +128,7 @@ def default_recipe(model: str, dataset: str) -> Recipe:
     choose("model", model, models.names())
     if (model, dataset) in RECIPES:
         return Recipe(**{name: value for name, value in RECIPES[model, dataset].items() if name != "epochs"})
-    lr = {"vit": 3e-3, "text": 1e-3}.get(model.partition("_")[0], 4e-3)
+    lr = 1e-3 if model == "text_small" else 3e-3 if model.startswith("vit") else 4e-3
     of_family = {"synthetic": 16, "mnist1d": 100}  # and of data sets made from these, such as mnist1d_translation
     return Recipe(lr=lr, batch_size=of_family.get(dataset.partition("_")[0], 50))
 
