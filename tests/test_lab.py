@@ -130,6 +130,7 @@ def test_the_record_of_a_regression_has_its_measures(place):
     assert set(found.curves["rule"]) == {"difference"}
     assert found.curves["mse"].notna().all()
     assert found.budgets.empty
+    assert all(part.empty for part in lab.differences_at_ends(found, ["disjoint", "mixed"]))
 
 
 def test_the_plan_of_this_book_has_the_papers_families_first_in_order():

@@ -48,13 +48,14 @@ def with_budget_names(budgets: pd.DataFrame) -> pd.DataFrame:
 def differences_at_ends(found: Records, regimes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Paired differences between regimes at the first and the last exit, from tables.differences, entry by entry.
 
-    A pair of regimes that has no seed in common in an entry is left out there.
+    A pair of regimes that has no seed in common in an entry is left out there, and so are regressions, which have no
+    accuracy.
 
     Args:
         found: records.
         regimes: which may be compared.
     """
-    exits = found.exits[found.exits["split"] == "test"]
+    exits = found.exits[(found.exits["split"] == "test") & found.exits["accuracy"].notna()]
     last = exits.groupby("name")["exit"].transform("max")
     ends = []
     for rows in (exits[exits["exit"] == 1], exits[exits["exit"] == last]):
