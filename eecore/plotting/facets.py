@@ -1,5 +1,6 @@
 """Small multiples: one panel for each combination of two columns of a frame."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -57,10 +58,26 @@ def _one_legend(figure: Figure, axes: Iterable[Axes]) -> None:
         return
     first, legend = drawn[0]
     handles, labels = first.get_legend_handles_labels()
-    title, across = legend.get_title().get_text(), max(2, int(figure.get_figwidth() / 2))
+    title = _common_title([other.get_title().get_text() for _, other in drawn])
+    across = max(2, int(figure.get_figwidth() / 2))
     figure.legend(handles, labels, title=title, loc="outside lower center", ncols=min(len(labels), across))
     for _, legend in drawn:
         legend.remove()
+
+
+def _common_title(titles: list[str]) -> str:
+    """One title for legends that differ in the number of seeds: with the smallest and the largest of them.
+
+    Example:
+        >>> _common_title(["band: 95% interval (n = 5)", "one seed, no interval", "band: 95% interval (n = 2 to 3)"])
+        'band: 95% interval (n = 1 to 5)'
+    """
+    counted = [title for title in titles if "(n = " in title]
+    if len(set(titles)) == 1 or not counted:
+        return titles[0]
+    numbers = [int(text) for title in counted for text in re.findall(r"\d+", title.partition("(n = ")[2])]
+    low = 1 if len(counted) < len(titles) else min(numbers)
+    return f"{counted[0].partition('(n = ')[0]}(n = {low} to {max(numbers)})"
 
 
 def forests(
