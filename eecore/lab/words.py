@@ -8,8 +8,6 @@ from eecore import tables
 from eecore.lab.against import NOTHING
 from eecore.lab.reading import Records
 
-PAIRS = (("joint", "disjoint"), ("mixed", "disjoint"), ("mixed", "joint"), ("mixed", "joint_long"))
-
 
 def coverage(state: pd.DataFrame) -> str:
     """How much of the plan is there, from `status`."""
@@ -66,7 +64,7 @@ def differences_at_ends(found: Records, regimes: Sequence[str]) -> tuple[pd.Data
 
 def _differences(part: pd.DataFrame, regimes: Sequence[str]) -> pd.DataFrame:
     seeds = {regime: set(rows["seed"]) for regime, rows in part.groupby("regime")}
-    pairs = [(a, b) for a, b in PAIRS if a in regimes and b in regimes and seeds.get(a, set()) & seeds.get(b, set())]
+    pairs = [(a, b) for a, b in tables.comparisons(regimes) if seeds.get(a, set()) & seeds.get(b, set())]
     return tables.differences(part, "accuracy", pairs, ["dataset", "model"])
 
 
