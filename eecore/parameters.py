@@ -56,6 +56,10 @@ def _seeds(name: str, value: object) -> list[int]:
     return [integer(0, 2**31 - 1)(name, item) for item in _listed(name, value, "[0, 1, 2]")]
 
 
+def _more_seeds(name: str, value: object) -> list[int]:
+    return [] if value in ([], ()) else _seeds(name, value)
+
+
 def _budgets(name: str, value: object) -> list[float]:
     for item in _listed(name, value, "[0.25, 0.5, 0.75, 1.0]"):
         if isinstance(item, bool) or not isinstance(item, int | float) or not item > 0:
@@ -84,6 +88,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "models": _names(models.names, '["vit_nano"]'),
     "regimes": _names(regimes, '["disjoint", "joint", "mixed"]'),
     "seeds": _seeds,
+    "more_seeds": _more_seeds,
     "seed": integer(0, 2**31 - 1),
     "epochs": integer(1, 100_000),
     "rule": _name(inference.rules),

@@ -11,6 +11,21 @@ from eecore.plotting import regime_style
 _SAID = {"higher": "**higher**", "lower": "**lower**", "not told apart": "**not told apart**"}
 
 
+def over_seeds(frame: pd.DataFrame) -> str:
+    """Over how many seeds the rows of a frame are means, each data set that has more of them named.
+
+    Args:
+        frame: columns dataset and seed.
+    Example:
+        >>> over_seeds(pd.DataFrame({"dataset": ["a", "a", "b"], "seed": [0, 1, 0]}))
+        '1 seed (a: 2)'
+    """
+    counts = frame.groupby("dataset", sort=False)["seed"].nunique()
+    usual = int(counts.min())
+    more = ", ".join(f"{name}: {count}" for name, count in counts.items() if count > usual)
+    return f"{usual} seed{'s' if usual != 1 else ''}" + (f" ({more})" if more else "")
+
+
 def _verdicts(frame: pd.DataFrame) -> list[str]:
     """The verdict on each row of a frame from tables.differences."""
     rows = frame[["mean", "low", "high", "n"]].itertuples(index=False)

@@ -23,18 +23,28 @@ def grid(
     model_names: Sequence[str],
     regime_names: Sequence[str],
     seeds: Iterable[int],
+    more_seeds: Iterable[int] = (),
     **settings: object,
 ) -> list[Run]:
     """Every combination, as runs.
 
     Args:
+        more_seeds: further seeds, for the first data set alone.
         settings: anything else that Run takes, the same for all.
 
     Example:
         >>> len(grid(["digits"], ["mlp_nano", "vit_nano"], ["joint", "mixed"], range(3), epochs=1))
         12
+        >>> len(grid(["digits", "mnist1d"], ["mlp_nano"], ["joint"], range(3), more_seeds=[3, 4], epochs=1))
+        8
     """
-    combinations = itertools.product(datasets, model_names, seeds, regime_names)
+    seeds = list(seeds)
+    first = [*seeds, *(seed for seed in more_seeds if seed not in seeds)]
+    combinations = [
+        combination
+        for i, dataset in enumerate(datasets)
+        for combination in itertools.product([dataset], model_names, seeds if i else first, regime_names)
+    ]
     return [
         Run(dataset=d, model=m, regime=r, seed=s, **settings)  # type: ignore[arg-type]
         for d, m, s, r in combinations
