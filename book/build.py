@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import filelock
+import nbformat
 from execute import (
     NOTEBOOKS,
     PROFILES,
@@ -24,6 +25,7 @@ from execute import (
 )
 
 BOOK = ROOT / "book"
+FILE = "application/vnd.eecore.file+json"  # as in eecore.notebook, which takes seconds to import
 NOT_PAGES = {"build.py", "execute.py", "__pycache__", "results"}
 
 
@@ -91,6 +93,16 @@ def render(source: Path, target: Path) -> Path:
     return target / "_build" / "html" / "index.html"
 
 
+def hand_out(pages: Path, target: Path) -> None:
+    """Write the files that executed pages offer beside the book's first page."""
+    for page in sorted(pages.glob("*.ipynb")):
+        for cell in nbformat.read(page, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                offered = output.get("data", {}).get(FILE)
+                if offered:
+                    (target / Path(offered["name"]).name).write_text(offered["text"], encoding="utf-8")
+
+
 def build(profile: str) -> Path:
     """Everything, for one profile. Profiles never share a folder."""
     folder = ROOT / "build" / profile
@@ -100,7 +112,9 @@ def build(profile: str) -> Path:
         execute_all(jobs, folder / "source" / "pages")
         print("Rendering ...", flush=True)
         lay_out(folder / "source")
-        return render(folder / "source", folder)
+        index = render(folder / "source", folder)
+        hand_out(folder / "source" / "pages", index.parent)
+        return index
 
 
 def main() -> int:

@@ -41,7 +41,7 @@ class Job:
         """Hash of all that decides the executed page: notebook, parameters, library, torch's version, records."""
         digest = hashlib.sha256(self.source.read_bytes())
         digest.update(json.dumps(self.parameters, sort_keys=True).encode())
-        for module in sorted((ROOT / "eecore").rglob("*.py")):
+        for module in sorted(p for p in (ROOT / "eecore").rglob("*") if p.suffix in (".py", ".toml")):
             digest.update(module.read_bytes())
         digest.update((ROOT / "constraints.txt").read_bytes())
         if "lab.records(" in self.source.read_text(encoding="utf-8"):

@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import html
 import io
+import json
 import platform
 import re
 import shlex
@@ -24,6 +25,8 @@ from eecore.errors import EecoreError
 from eecore.parameters import check_parameters
 from eecore.provenance import commit
 from eecore.training.result import Result
+
+FILE = "application/vnd.eecore.file+json"  # kind of output from which the build takes files of the book
 
 
 class Page:
@@ -78,6 +81,25 @@ class Page:
     def say(self, text: str) -> None:
         """A paragraph whose numbers and verdicts were computed."""
         display(Markdown(text))
+
+    def file(self, name: str, content: object, what: str) -> None:
+        """Offer plain data as a JSON file; the book has it beside its first page too.
+
+        Args:
+            name: of the file, such as "ledger.json".
+            content: lists, dictionaries, texts and finite numbers.
+            what: the file in words, for the link.
+        Raises:
+            EecoreError: the content is not plain data.
+        """
+        try:
+            text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise EecoreError(f"{self.name}: {name} cannot be written as JSON: {error}") from None
+        source = f"data:application/json;base64,{base64.b64encode(text.encode()).decode()}"
+        link = f'<a download="{html.escape(name)}" href="{source}">{html.escape(name)}</a>'
+        shown = f'<p class="eecore-file">{html.escape(what)}: {link} ({len(text.encode()) / 1000:.0f} kB)</p>'
+        display({"text/html": shown, FILE: {"name": name, "text": text}}, raw=True)
 
     def command(self, *words: str) -> None:
         """Run `python -m eecore WORDS` in this process, and show it as a terminal would: the line, and what it prints.

@@ -8,6 +8,7 @@ from typing import Any
 
 from eecore import data, inference, models
 from eecore.errors import SettingError, choose
+from eecore.evidence import CORRECTIONS
 from eecore.training import regimes
 
 
@@ -98,6 +99,10 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "rtol": _fraction,
     "noise": _fraction,
     "limit": _fraction,
+    "level": _fraction,
+    "agreement": _fraction,
+    "correction": _name(lambda: list(CORRECTIONS)),
+    "analysed": _names(models.names, '["vit_nano"]'),
     "steps": _odd,
     "points": integer(3, 1001),
 }

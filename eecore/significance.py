@@ -1,6 +1,6 @@
 """Every comparison of two regimes, tested in three ways and corrected for their number; and how many seeds it takes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,17 @@ from eecore.evidence import (
 )
 from eecore.plotting import regime_style
 
-__all__ = ["across_cells", "compared", "compared_table", "needed", "survivors_in_words"]
+__all__ = [
+    "across_cells",
+    "compared",
+    "compared_table",
+    "needed",
+    "needed_in_words",
+    "needed_table",
+    "survivors_in_words",
+    "variance_in_text",
+    "variance_in_words",
+]
 
 
 def compared(
@@ -97,11 +107,11 @@ def compared_table(table: pd.DataFrame, cell: Sequence[str] = ("dataset", "model
     pairs = zip(table["a"], table["b"], strict=True)
     out["difference"] = [f"{regime_style(a).label} − {regime_style(b).label}" for a, b in pairs]
     out["mean"] = text["mean"]
-    out["t interval"] = "[" + text["low"] + ", " + text["high"] + "]"
-    out["bootstrap"] = "[" + text["boot_low"] + ", " + text["boot_high"] + "]"
+    out["t interval"] = "[" + text["low"] + ",\u00a0" + text["high"] + "]"  # a space at which no line breaks
+    out["bootstrap"] = "[" + text["boot_low"] + ",\u00a0" + text["boot_high"] + "]"
     out["n"] = table["n"].astype(str)
     for title, name in {"p (t)": "p", "p (sign flips)": "p_flip", "p (corrected)": "p_corrected"}.items():
-        out[title] = ["–" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in table[name]]
+        out[title] = ["–" if np.isnan(p) else "<\u00a00.001" if p < 0.001 else f"{p:.3f}" for p in table[name]]
     out["g"] = ["–" if np.isnan(g) else f"{g:+.1f}" for g in table["g"]]
     return out
 
@@ -150,3 +160,56 @@ def needed(table: pd.DataFrame, sizes: Sequence[float], level: float = 0.95, cha
             about = {"a": a, "b": b, "pair": pair, "size": size, "sd": sd, "detectable": least}
             rows.append({**about, "seeds": seeds_needed(size, sd, chance, level)})
     return pd.DataFrame(rows)
+
+
+def needed_table(needs: pd.DataFrame) -> pd.DataFrame:
+    """`needed` with a column exit, as text: one row per exit and pair, one column per size in percentage points."""
+    sizes = {size: f"{100 * size:g}" for size in sorted(needs["size"].unique())}
+    seeds = needs["seeds"].map(lambda n: f"{n:.0f}" if np.isfinite(n) else "> 100000")
+    wide = needs.assign(text=seeds, column=needs["size"].map(sizes)).pivot(
+        index=["exit", "pair", "sd", "detectable"], columns="column", values="text"
+    )
+    out = wide[list(sizes.values())].reset_index()
+    out.columns.name = None
+    for name in ("sd", "detectable"):
+        out[name] = [f"{100 * number:.2f}" for number in out[name]]
+    return out.rename(columns={"pair": "difference", "sd": "sd over seeds", "detectable": "seen with these seeds"})
+
+
+def needed_in_words(needs: pd.DataFrame) -> str:
+    """What differences can be seen here at all, in a sentence, from `needed`."""
+    least = 100 * needs["detectable"]
+    one = needs.loc[(needs["size"] - 0.01).abs() < 1e-9, "seeds"]
+    said = f"With the seeds of this page, differences of {least.min():.1f} to {least.max():.1f} points are seen with a "
+    said += (
+        "chance of 80 %, depending on the comparison; smaller ones mostly are not told apart, even where they exist."
+    )
+    if one.empty:
+        return said
+    return f"{said} For one point it takes {one.min():.0f} to {one.max():.0f} seeds."
+
+
+def variance_in_text(shares: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of evidence.variance_table beside each other: share of the sum of squares (%), and p value."""
+    out = pd.DataFrame()
+    for where, table in shares.items():
+        out["term"] = table["term"]
+        p = ["" if np.isnan(p) else " (p < 0.001)" if p < 0.001 else f" (p = {p:.3f})" for p in table["p"]]
+        out[where] = [f"{100 * share:.1f} %{said}" for share, said in zip(table["share"], p, strict=True)]
+    return out
+
+
+def variance_in_words(shares: Mapping[str, pd.DataFrame]) -> str:
+    """How much of the variation the regime explains, alone and in combination, a sentence for each table."""
+    lines = []
+    for where, table in shares.items():
+        share = table.set_index("term")["share"]
+        outside = share["dataset"] + share["model"] + share["dataset × model"]
+        together = sum(share[term] for term in share.index if "× regime" in term)
+        luck = share["seed, within data and model"] + share["what is left"]
+        lines.append(
+            f"- *{where}*: data and network explain {outside:.1%} of how accuracies vary; the regime by itself "
+            f"{share['regime']:.1%}, and by what it does in some combinations and not in others {together:.1%}; seeds "
+            f"{luck:.1%}."
+        )
+    return "\n".join(lines)

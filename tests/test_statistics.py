@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.multitest import multipletests
 
 from eecore import significance
 from eecore.errors import SettingError
@@ -89,6 +90,11 @@ def test_holm_by_hand():
     assert corrected(p, "none").equals(p)
     with pytest.raises(SettingError, match="holm"):
         corrected(p, "home")
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_is_that_of_statsmodels(p):
+    assert corrected(pd.Series(p)).tolist() == pytest.approx(multipletests(p, method="holm")[1].tolist())
 
 
 def test_holm_keeps_false_alarms_rare_where_nothing_differs():

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from eecore.errors import SettingError, choose
 from eecore.evidence.paired import interval
@@ -99,16 +98,18 @@ def corrected(p: pd.Series, correction: str = "holm") -> pd.Series:
     Raises:
         SettingError: the correction is not known.
     Source:
-        Holm 1979, A simple sequentially rejective multiple test procedure; computed by statsmodels.
+        Holm 1979, A simple sequentially rejective multiple test procedure. Our own three lines: statsmodels' function
+        collects garbage at every call, which takes a quarter of a second (the tests compare the two).
     Example:
         >>> corrected(pd.Series([0.01, 0.04, 0.03])).round(2).tolist()
         [0.03, 0.06, 0.06]
     """
     choose("correction", correction, CORRECTIONS)
-    known, out = p.notna(), p.astype(float).copy()
-    if correction == "holm" and known.any():
-        out[known] = multipletests(p[known], method="holm")[1]
-    return out
+    if correction == "none":
+        return p.astype(float)
+    ordered = p.astype(float).sort_values()  # NaN last
+    raised = (ordered * (p.notna().sum() - np.arange(len(p)))).where(ordered.notna())
+    return raised.cummax().clip(upper=1.0).reindex(p.index)
 
 
 def hedges_g(values: Iterable[float | int]) -> float:

@@ -4,6 +4,7 @@ from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, budget_bars
 from eecore.plotting.facets import facets, forests, side_by_side
 from eecore.plotting.profiles import heat_map, profile
 from eecore.plotting.style import RegimeStyle, regime_order, regime_style, use_style
+from eecore.plotting.verdicts import side_matrices, side_matrix
 
 __all__ = [
     "RegimeStyle",
@@ -18,5 +19,7 @@ __all__ = [
     "regime_order",
     "regime_style",
     "side_by_side",
+    "side_matrices",
+    "side_matrix",
     "use_style",
 ]
