@@ -12,8 +12,9 @@ from eecore.evidence.ledger import CONTRADICTED, SUPPORTED, UNDECIDED
 
 __all__ = ["SOURCES", "claim_text", "counts_in_words", "ledger_rows", "reading_table", "summary", "summary_table"]
 
+NB = "\u00a0"  # a space at which no line breaks
 SOURCES = {GRID: "this book's grid", RECORDS: "published runs"}
-_MARK = {SUPPORTED: "✓ supported", CONTRADICTED: "✗ contradicted", UNDECIDED: "? undecided"}
+_MARK = {said: f"{sign}{NB}{said}" for said, sign in ((SUPPORTED, "✓"), (CONTRADICTED, "✗"), (UNDECIDED, "?"))}
 
 
 def summary(verdicts: pd.DataFrame, link: str = "") -> str:
@@ -71,7 +72,8 @@ def claim_text(claim: Claim) -> str:
 def reading_table(judged: pd.DataFrame, readings: Mapping[str, Reading], claim: str) -> pd.DataFrame:
     """The readings of one claim as text: verdict, effect with interval, cells and numbers, from each source."""
     rows = []
-    for row in judged[judged["claim"] == claim].itertuples():
+    part = judged[judged["claim"] == claim].sort_values("reading", kind="stable")
+    for row in part.itertuples():
         reading = readings[row.reading]
         if row.cells == 0 and row.source != judged["source"].iloc[0]:
             continue
@@ -93,7 +95,7 @@ def _effect(mean: float, low: float, high: float, reading: Reading) -> str:
     if np.isnan(mean):
         return "–"
     numbers = [f"{reading.scale * number:+.1f}" for number in (mean, low, high)]
-    interval = "" if np.isnan(low) else f" [{numbers[1]}, {numbers[2]}]"
+    interval = "" if np.isnan(low) else f" [{numbers[1]},{NB}{numbers[2]}]"
     return f"{numbers[0]}{interval} {reading.unit}"
 
 

@@ -1,6 +1,7 @@
 """The smoke book, built as a reader gets it: as files, and in a real browser."""
 
 import functools
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,8 @@ import pytest
 from execute import ROOT, notebook_names
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("book")]
+from eecore.evidence import CLAIMS, readings
+
 PROSE = ["regimes", "theory", "reproduce", "glossary", "api", "references"]
 PAGES = [*PROSE, *(f"pages/{name}" for name in notebook_names())]
 
@@ -86,6 +89,20 @@ def test_every_executed_page_says_how_it_was_made(book):
         text = (book / "pages" / f"{name}.html").read_text(encoding="utf-8")
         for needed in ("How this page was made", "<dt>Commit</dt>", "<dt>Versions</dt>", "make notebook NB="):
             assert needed in text, f"{name}: {needed}"
+
+
+def test_the_book_has_the_ledger_as_a_file_and_its_summary_on_the_first_page(book):
+    rows = json.loads((book / "ledger.json").read_text(encoding="utf-8"))
+    assert {row["reading"] for row in rows} == set(readings())
+    for row in rows:
+        assert {"claim", "verdict", "effect", "interval", "n", "page"} <= set(row)
+        assert row["verdict"] in ("supported", "contradicted", "undecided")
+        assert (book / row["page"]).is_file()
+    page, home = ((book / "pages" / name).read_text(encoding="utf-8") for name in ("22_claims.html", "home.html"))
+    for claim in CLAIMS:
+        assert f'href="22_claims.html#claim-{claim.name.lower()}"' in home
+        assert f'id="claim-{claim.name.lower()}"' in page
+    assert 'download="ledger.json"' in page
 
 
 def test_a_second_build_executes_nothing(book):

@@ -1,19 +1,22 @@
 """The ledger: claims as data, verdicts from numbers, and no verdict that somebody typed."""
 
+import base64
 import json
 import re
 import shutil
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from build import FILE, hand_out
 from execute import NOTEBOOKS, ROOT, notebook_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eecore
-from eecore import claimed, evidence, lab, plotting, words_claims
-from eecore.errors import SettingError
+from eecore import claimed, evidence, lab, notebook, plotting, words_claims
+from eecore.errors import EecoreError, SettingError
 from eecore.evidence import Claim, Reading, cell_verdicts, claim_verdicts, read_claims, reading_verdicts, readings
 
 UP = Reading(name="X1", says="it rises", measure="area", regimes=("mixed", "joint"), expects="above", page="02_regimes")
@@ -233,7 +236,7 @@ def test_words_say_what_was_judged():
     assert '<a href="22_claims.html#claim-x">a title</a>' in words_claims.summary(verdicts, "22_claims.html")
     assert "of 1 claims: 0 supported, 0 contradicted, 1 undecided" in words_claims.counts_in_words(verdicts)
     table = words_claims.reading_table(judged, tests, "X")
-    assert table["verdict"].tolist() == ["✓ supported", "not measured"]
+    assert table["verdict"].tolist() == ["✓\u00a0supported", "not measured"]
     assert table["effect"][0].startswith("+10.8 [")
     assert table["n"].tolist() == ["10", "0"]
     assert 'id="claim-x"' in words_claims.claim_text(CLAIM)
@@ -309,3 +312,21 @@ def test_no_verdict_is_typed():
 )
 def test_the_search_for_typed_verdicts_finds_them(sentence):
     assert verdicts_in(f"A sentence. {sentence} Another one.") == [sentence]
+
+
+def test_a_page_offers_plain_data_as_a_file_and_the_build_hands_it_out(monkeypatch, tmp_path):
+    shown = []
+    monkeypatch.setattr(notebook, "display", lambda data, raw: shown.append(data))
+    page = notebook.Page("22_claims", {})
+    page.file("numbers.json", [{"a": 1.5, "b": None}], "Some numbers")
+    text, link = shown[0][notebook.FILE]["text"], shown[0]["text/html"]
+    encoded = re.search(r"base64,([^\"]*)", link)[1]
+    assert json.loads(text) == json.loads(base64.b64decode(encoded)) == [{"a": 1.5, "b": None}]
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", data=shown[0])])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "page.ipynb")
+    assert FILE == notebook.FILE
+    hand_out(tmp_path, tmp_path)
+    assert (tmp_path / "numbers.json").read_text(encoding="utf-8") == text
+    for wrong in (float("nan"), {1, 2}):
+        with pytest.raises(EecoreError, match="22_claims: numbers.json cannot be written as JSON"):
+            page.file("numbers.json", wrong, "Some numbers")
