@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from execute import ROOT, notebook_names
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("book")]
 from eecore.evidence import CLAIMS, readings
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("book")]
 PROSE = ["regimes", "theory", "reproduce", "glossary", "api", "references"]
 PAGES = [*PROSE, *(f"pages/{name}" for name in notebook_names())]
 

@@ -9,12 +9,12 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from build import FILE, hand_out
 from execute import NOTEBOOKS, ROOT, notebook_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eecore
+from build import FILE, hand_out
 from eecore import claimed, evidence, lab, notebook, plotting, words_claims
 from eecore.errors import EecoreError, SettingError
 from eecore.evidence import Claim, Reading, cell_verdicts, claim_verdicts, read_claims, reading_verdicts, readings
@@ -328,5 +328,5 @@ def test_a_page_offers_plain_data_as_a_file_and_the_build_hands_it_out(monkeypat
     hand_out(tmp_path, tmp_path)
     assert (tmp_path / "numbers.json").read_text(encoding="utf-8") == text
     for wrong in (float("nan"), {1, 2}):
-        with pytest.raises(EecoreError, match="22_claims: numbers.json cannot be written as JSON"):
+        with pytest.raises(EecoreError, match=r"22_claims: numbers\.json cannot be written as JSON"):
             page.file("numbers.json", wrong, "Some numbers")
