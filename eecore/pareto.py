@@ -1,5 +1,7 @@
 """Which points are worth their cost: the Pareto front of a cost and a value."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -57,37 +59,32 @@ def fronts(frame: pd.DataFrame, cost: str = "training_macs", slack: Number = 0.0
             limits = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
             rows.append({**point, **limits, "on_front_of": int(alone[runs.index].sum())})
     points = pd.DataFrame(rows)
+    parts = []
     for _, part in points.groupby(CELL, sort=False):
-        points.loc[part.index, "front"] = undominated(part[cost].to_numpy(), part["mean"].to_numpy(), slack)
-    order = {value: i for i, value in enumerate(dict.fromkeys(points["outcome"]))}
-    keys = points.assign(outcome=points["outcome"].map(order))
-    points = points.loc[keys.sort_values(["dataset", "model", "outcome", cost]).index]
-    return points.astype({"front": bool}).reset_index(drop=True)
+        front = undominated(part[cost], part["mean"], slack)
+        parts.append(part.assign(front=front).sort_values(cost, kind="stable"))
+    return pd.concat(parts, ignore_index=True)
 
 
-def front_table(points: pd.DataFrame, cost: str = "training_macs") -> pd.DataFrame:
-    """A table of text of one outcome's points, cheapest first.
+def front_table(points: pd.DataFrame, outcomes: Sequence[str], cost: str = "training_macs") -> pd.DataFrame:
+    """A table of text of the points, cheapest first.
 
     Args:
-        points: from `fronts`, of one outcome.
+        points: from `fronts`.
+        outcomes: which ones are shown.
         cost: the one of `fronts`.
     Returns:
-        Columns model, regime, epochs a phase, the cost (multiply-adds in 10^9, or seconds), the outcome (%, with the
-        half width of its interval), on the front ("yes" or ""), seeds (in how many of them it is there).
+        Columns model, regime, epochs a phase, the cost (multiply-adds in 10^9, or seconds), and for each outcome its
+        mean (%, with the half width of its interval) and whether it is on the front: "yes" or "–", and in how many
+        seeds.
     """
     title, scale = {"training_macs": ("10⁹ multiply-adds", 1e-9), "training_seconds": ("seconds", 1.0)}[cost]
-    rows = []
-    for point in points.itertuples():
+    rows: dict[tuple[str, str, int], dict[str, object]] = {}
+    for point in points[points["outcome"].isin(outcomes)].itertuples():
+        about = {"model": point.model, "regime": regime_style(point.regime).label, "epochs a phase": point.epochs}
+        row = rows.setdefault((point.model, point.regime, point.epochs), {**about, title: ""})
+        row[title] = f"{scale * getattr(point, cost):.3g}"
         half = "" if np.isnan(point.low) else f" ± {50 * (point.high - point.low):.1f}"
-        rows.append(
-            {
-                "model": point.model,
-                "regime": regime_style(point.regime).label,
-                "epochs a phase": point.epochs,
-                title: f"{scale * getattr(point, cost):.3g}",
-                point.outcome: f"{100 * point.mean:.1f}{half}",
-                "on the front": "yes" if point.front else "",
-                "seeds": f"{point.on_front_of} of {point.n}",
-            }
-        )
-    return pd.DataFrame(rows)
+        row[point.outcome] = f"{100 * point.mean:.1f}{half}"
+        row[f"front of {point.outcome}"] = f"{'yes' if point.front else '–'}, {point.on_front_of} of {point.n}"
+    return pd.DataFrame(list(rows.values()))

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from eecore import tables
-from eecore.errors import SettingError
+from eecore.errors import SettingError, choose
 from eecore.relations import outcomes
 from eecore.training import Recipe, Result, Run, default_recipe, grid
 
-__all__ = ["ASKED", "REGIMES", "Varied", "compared", "cost_ratio", "plan", "varied_outcomes"]
+__all__ = ["ASKED", "REGIMES", "Varied", "compared", "cost_ratio", "own_best", "plan", "varied_outcomes"]
 
 REGIMES = ("disjoint", "joint", "mixed", "joint_long")
 ASKED = {  # a conclusion -> regimes a, b and outcome: the difference a - b
@@ -93,7 +93,7 @@ def _settings(
     ]
     if min_delta:
         stops.append(
-            (f"patience {max(patiences)},\nstep {min_delta:g}", {"patience": max(patiences), "min_delta": min_delta})
+            (f"patience {max(patiences)}, step {min_delta:g}", {"patience": max(patiences), "min_delta": min_delta})
         )
     return [
         *(("learning rate", f"×{f:g}", epochs, changed(lr=base.lr * f)) for f in sorted({1.0, *rates})),
@@ -111,16 +111,23 @@ def varied_outcomes(planned: Sequence[Varied], results: Sequence[Result]) -> pd.
         results: of its runs, in its order.
     Returns:
         One row per run: axis, setting, base, dataset, model, regime, seed, the outcomes of relations.outcomes,
-        training_macs, training_seconds.
+        training_macs, training_seconds, validation (accuracy of the last exit on validation).
     Raises:
         SettingError: there are not as many results as runs.
     """
     if len(planned) != len(results):
         raise SettingError(f"results: expected one for each of {len(planned)} runs, got {len(results)}")
-    parts = []
+    alike: dict[tuple[str, str, bool], list[Result]] = {}
     for varied, result in zip(planned, results, strict=True):
-        one = outcomes([result]).merge(tables.training_costs([result]), on=tables.RUN_COLUMNS)
-        parts.append(one.assign(axis=varied.axis, setting=varied.setting, base=varied.base))
+        alike.setdefault((varied.axis, varied.setting, varied.base), []).append(result)
+    parts = []
+    for (axis, setting, base), group in alike.items():
+        one = outcomes(group).merge(tables.training_costs(group), on=tables.RUN_COLUMNS)
+        exits = tables.per_exit(group, "validation")
+        last = exits[exits["exit"] == exits.groupby(tables.RUN_COLUMNS)["exit"].transform("max")]
+        known = last[[*tables.RUN_COLUMNS, "accuracy"]].rename(columns={"accuracy": "validation"})
+        one = one.merge(known, on=tables.RUN_COLUMNS)
+        parts.append(one.assign(axis=axis, setting=setting, base=base))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -141,6 +148,30 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
     found = pd.concat(parts, ignore_index=True)
     apart = (found["low"] > 0) | (found["high"] < 0)
     return found.assign(apart=apart, points=100 * found["mean"])
+
+
+def own_best(frame: pd.DataFrame, axes: Sequence[str] = ("learning rate", "batch size")) -> pd.DataFrame:
+    """Each regime under the setting that suits it best, chosen by validation.
+
+    Args:
+        frame: from `varied_outcomes`.
+        axes: in which the setting is looked for; the default are those that leave the training cost as it is.
+    Returns:
+        The rows of each model's and regime's setting with the largest accuracy of the last exit on validation, mean
+        over seeds; a column edge says whether it is the smallest or the largest value of its axis, so that a better one
+        may lie beyond.
+    Raises:
+        SettingError: an axis is not in the frame.
+    """
+    for axis in axes:
+        choose("axes", axis, list(dict.fromkeys(frame["axis"])))
+    parts = []
+    for _, part in frame[frame["axis"].isin(axes)].groupby(["model", "regime"], sort=False):
+        axis, setting = part.groupby(["axis", "setting"], sort=False)["validation"].mean().idxmax()
+        values = list(dict.fromkeys(part.loc[part["axis"] == axis, "setting"]))
+        best = part[(part["axis"] == axis) & (part["setting"] == setting)]
+        parts.append(best.assign(edge=len(values) > 1 and setting in (values[0], values[-1])))
+    return pd.concat(parts, ignore_index=True)
 
 
 def cost_ratio(frame: pd.DataFrame, regime: str = "joint_long", to: str = "mixed") -> pd.DataFrame:

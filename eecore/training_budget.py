@@ -16,7 +16,16 @@ from eecore.relations import outcomes
 from eecore.tables import RUN_COLUMNS, training_costs
 from eecore.training import Phase, Result, Run, disjoint, grid, joint, mixed
 
-__all__ = ["against_share", "at_equal_cost", "best_inner_split", "ladder", "long_outcomes", "share_before", "splits"]
+__all__ = [
+    "against_share",
+    "at_equal_cost",
+    "best_inner_split",
+    "ladder",
+    "long_outcomes",
+    "share_before",
+    "splits",
+    "typical_cost",
+]
 
 CELL = ["dataset", "model", "outcome"]
 COSTS = ("training_macs", "training_seconds")
@@ -109,10 +118,13 @@ def long_outcomes(results: Iterable[Result]) -> pd.DataFrame:
         `share_before`), training_macs, training_seconds, outcome ("first exit", "last exit": accuracy on test; "area
         under the curve"), value (fraction).
     """
-    parts = []
+    alike: dict[tuple[int, float], list[Result]] = {}
     for result in results:
-        one = training_costs([result]).assign(epochs=result.run.epochs, share=share_before(result.run))
-        parts.append(one.merge(outcomes([result]), on=RUN_COLUMNS))
+        alike.setdefault((result.run.epochs, share_before(result.run)), []).append(result)
+    parts = [
+        training_costs(group).assign(epochs=epochs, share=share).merge(outcomes(group), on=RUN_COLUMNS)
+        for (epochs, share), group in alike.items()
+    ]
     wide = pd.concat(parts, ignore_index=True)
     keys = [*RUN_COLUMNS, "epochs", "share", *COSTS]
     return wide.melt(keys, var_name="outcome", value_name="value")
@@ -151,6 +163,22 @@ def at_equal_cost(frame: pd.DataFrame, to: str = "joint", cost: str = "training_
         return frame[:0].assign(pair="", difference=0.0)
     found = pd.concat(parts, ignore_index=True)
     return found.assign(pair=[f"{regime_style(r).label} − {regime_style(to).label}" for r in found["regime"]])
+
+
+def typical_cost(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """`frame` with each run's cost replaced by the median over the seeds of its regime and length.
+
+    Seconds differ from run to run with what else the machine had to do. Runs of one regime and length do the same work.
+
+    Args:
+        frame: from `long_outcomes`.
+        cost: "training_macs" or "training_seconds".
+    Raises:
+        SettingError: the cost is not there.
+    """
+    choose("cost", cost, COSTS)
+    alike = frame.groupby(["dataset", "model", "outcome", "regime", "epochs", "share"], dropna=False)
+    return frame.assign(**{cost: alike[cost].transform("median")})
 
 
 def against_share(frame: pd.DataFrame, share: Number = 0.0) -> pd.DataFrame:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from eecore.plotting import regime_style
 from eecore.words import verdicts
 
 _ORDER = ("higher", "lower", "not told apart")
 
 
 def _listed(values: Sequence[object]) -> str:
-    return ", ".join(" ".join(str(value).split()) for value in values)
+    return ", ".join(map(str, values))
 
 
 def at_each_length(found: pd.DataFrame) -> str:
@@ -89,7 +90,7 @@ def survival(found: pd.DataFrame) -> str:
         }
         counted = [f"{len(rows)} {kind}{_which(kind, rows)}" for kind, rows in kinds.items() if _speaks(kind, rows)]
         lines.append(
-            f"- {model}, {conclusion}: **{base['verdict']}** as everywhere else in the book "
+            f"- {model}, {conclusion}: **{base['verdict']}** in the base "
             f"({base['points']:+.1f} points, n = {base['n']}). Under {len(rest)} other settings: {', '.join(counted)}."
         )
     return "\n".join(lines)
@@ -104,7 +105,7 @@ def _which(kind: str, rows: pd.DataFrame) -> str:
     """The settings of what is not as in the base, with their means."""
     if kind == "the same verdict" or rows.empty:
         return ""
-    named = [f"{row.axis} {' '.join(row.setting.split())}: {row.points:+.1f}" for row in rows.itertuples()]
+    named = [f"{row.axis} {row.setting}: {row.points:+.1f}" for row in rows.itertuples()]
     return f" ({'; '.join(named)})"
 
 
@@ -122,9 +123,7 @@ def unequal_budgets(ratios: pd.DataFrame, slack: float = 0.05) -> str:
         f"Joint with mixed's budget costs {usual:.0%} of mixed's multiply-adds in the base, and within {slack:.0%} of "
         f"them under {len(means) - len(off)} of {len(means)} other settings"
     )
-    named = [
-        f"{' '.join([model, axis, *setting.split()])}: {ratio:.0%}" for (model, axis, setting), ratio in off.items()
-    ]
+    named = [f"{model} {axis} {setting}: {ratio:.0%}" for (model, axis, setting), ratio in off.items()]
     return f"{said}; elsewhere: {'; '.join(named)}." if named else f"{said}."
 
 
@@ -141,4 +140,38 @@ def chosen_splits(best: pd.DataFrame) -> str:
         counted = part["share"].value_counts(sort=False).sort_index()
         named = [f"share {share:g} for {count} of {len(part)} seeds" for share, count in counted.items()]
         lines.append(f"- {model}, {outcome}: {', '.join(named)}")
+    return "\n".join(lines)
+
+
+def front_in_words(points: pd.DataFrame) -> str:
+    """Whose points the front consists of, a Markdown line for each model and outcome.
+
+    Args:
+        points: from eecore.pareto.fronts.
+    """
+    lines = []
+    for (model, outcome), part in points.groupby(["model", "outcome"], sort=False):
+        shares = part.groupby("regime", sort=False)["front"].agg(["sum", "size"])
+        named = [
+            f"{regime_style(str(regime)).label} {kept} of its {size}"
+            for regime, (kept, size) in zip(shares.index, shares.to_numpy().tolist(), strict=True)
+        ]
+        lines.append(f"- {model}, {outcome}: on the front are of {', of '.join(named)} points")
+    return "\n".join(lines)
+
+
+def chosen_settings(best: pd.DataFrame) -> str:
+    """Under which setting each regime is best on validation, a Markdown line for each.
+
+    Args:
+        best: from eecore.sensitivity.own_best.
+    """
+    lines = []
+    for (model, regime), part in best.groupby(["model", "regime"], sort=False):
+        row = part.iloc[0]
+        edge = ", the last value that was tried on that side" if row["edge"] else ""
+        lines.append(
+            f"- {model}, *{regime_style(str(regime)).label}*: {row['axis']} {row['setting']} "
+            f"({part['validation'].mean():.1%} on validation, {part['last exit'].mean():.1%} on test){edge}"
+        )
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, PercentFormatter
 
 from eecore.errors import SettingError, choose
 from eecore.evidence import interval
@@ -13,9 +13,9 @@ from eecore.plotting.style import regime_order, regime_style
 
 __all__ = ["value_against_training"]
 
-_LABELS = {
-    "training_macs": "multiply-adds of the whole training",
-    "training_seconds": "seconds of the whole training",
+_COSTS = {  # column: what its axis says, and what numbers are multiplied by
+    "training_macs": ("10⁹ multiply-adds of the whole training", 1e-9),
+    "training_seconds": ("seconds of the whole training", 1.0),
 }
 
 
@@ -35,7 +35,8 @@ def value_against_training(
     Raises:
         SettingError: columns or rows are missing, or the cost is another.
     """
-    choose("cost", cost, _LABELS)
+    choose("cost", cost, _COSTS)
+    label, scale = _COSTS[cost]
     absent = {"regime", "epochs", "seed", "value", "front", cost} - set(frame)
     if absent or frame.empty:
         raise SettingError(f"frame: lacks {', '.join(sorted(absent)) or 'rows'}")
@@ -44,7 +45,7 @@ def value_against_training(
         style, points = regime_style(regime), []
         for _, runs in frame[frame["regime"] == regime].groupby("epochs"):
             found = interval(runs["value"])
-            points.append((runs[cost].mean(), found.mean, found.high - found.mean, bool(runs["front"].all())))
+            points.append((scale * runs[cost].mean(), found.mean, found.high - found.mean, bool(runs["front"].all())))
             counts.add(found.n)
         at, mean, half, front = map(np.array, zip(*sorted(points), strict=True))
         bars = None if np.isnan(half).all() else np.nan_to_num(half)
@@ -59,8 +60,11 @@ def value_against_training(
         hollow: dict[str, Any] = {"marker": style.marker, "markerfacecolor": "white", "markeredgecolor": style.colour}
         ax.plot(at[~front], mean[~front], linestyle="none", markersize=5, zorder=3, **hollow)
     ax.set_xscale("log")
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
-    ax.set_xlabel(_LABELS[cost])
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
+    ax.set_xlabel(label)
     ax.set_ylabel(ylabel)
     low, high = min(counts), max(counts)
     n = f"n = {low}" if low == high else f"n = {low} to {high}"
