@@ -72,7 +72,7 @@ def _integers(least: int, most: int, example: str) -> Callable[[str, object], li
     return lambda name, value: [integer(least, most)(name, item) for item in _listed(name, value, example)]
 
 
-def _number(name: str, value: object, least: float, most: float, wanted: str) -> float:
+def _number(name: str, value: object, least: float | int, most: float | int, wanted: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise SettingError(f"{name}: expected {wanted}, got {value!r}")
     return float(value)

@@ -24,7 +24,6 @@ __all__ = [
     "long_outcomes",
     "share_before",
     "splits",
-    "typical_cost",
 ]
 
 CELL = ["dataset", "model", "outcome"]
@@ -163,22 +162,6 @@ def at_equal_cost(frame: pd.DataFrame, to: str = "joint", cost: str = "training_
         return frame[:0].assign(pair="", difference=0.0)
     found = pd.concat(parts, ignore_index=True)
     return found.assign(pair=[f"{regime_style(r).label} − {regime_style(to).label}" for r in found["regime"]])
-
-
-def typical_cost(frame: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """`frame` with each run's cost replaced by the median over the seeds of its regime and length.
-
-    Seconds differ from run to run with what else the machine had to do. Runs of one regime and length do the same work.
-
-    Args:
-        frame: from `long_outcomes`.
-        cost: "training_macs" or "training_seconds".
-    Raises:
-        SettingError: the cost is not there.
-    """
-    choose("cost", cost, COSTS)
-    alike = frame.groupby(["dataset", "model", "outcome", "regime", "epochs", "share"], dropna=False)
-    return frame.assign(**{cost: alike[cost].transform("median")})
 
 
 def against_share(frame: pd.DataFrame, share: Number = 0.0) -> pd.DataFrame:
