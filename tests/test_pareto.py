@@ -35,7 +35,14 @@ def test_slack_never_empties_the_front_and_keeps_the_best_value(points, slack):
     costs, values = zip(*points, strict=True)
     front = pareto.undominated(costs, values, slack)
     assert max(np.array(values)[front]) == max(values)
-    assert pareto.undominated(costs, values)[front].all()  # slack only takes away
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.integers(0, 50)), min_size=1, unique_by=lambda p: p[1]), st.floats(0, 1)
+)
+def test_slack_only_takes_away_where_no_two_values_are_equal(points, slack):
+    costs, values = zip(*points, strict=True)
+    assert pareto.undominated(costs, values)[pareto.undominated(costs, values, slack)].all()
 
 
 @given(POINTS, st.randoms())
