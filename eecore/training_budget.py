@@ -47,13 +47,14 @@ def ladder(
     Returns:
         Runs, each once.
     Raises:
-        SettingError: the reference is not one of the regimes.
+        SettingError: the reference is not one of the regimes, or the only one.
     Example:
         >>> runs = ladder(["digits"], ["mlp_nano"], ["joint", "mixed"], [0], [2, 4])
         >>> [(run.regime, run.epochs) for run in runs]
         [('joint', 2), ('mixed', 2), ('joint', 4), ('mixed', 4), ('joint', 8)]
     """
-    choose("reference", reference, regimes)
+    if reference not in regimes or len(regimes) < 2:
+        raise SettingError(f"regimes: expected {reference} and others to compare with it, got {list(regimes)}")
     seeds = list(seeds)
     runs = [run for length in lengths for run in grid(datasets, models, regimes, seeds, epochs=length)]
     twice = [2 * length for length in lengths if 2 * length not in lengths]

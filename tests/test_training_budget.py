@@ -209,7 +209,10 @@ JOINT = [("joint", 1, 0, 100.0, 0.2)]
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: training_budget.ladder(["digits"], ["mlp_nano"], ["mixed"], [0], [1]), "reference: 'joint' is not"),
+        (
+            lambda: training_budget.ladder(["digits"], ["mlp_nano"], ["mixed"], [0], [1]),
+            "regimes: expected joint among them",
+        ),
         (lambda: training_budget.splits(["digits"], ["mlp_nano"], [0], 10, [0.25]), "whole epochs of 10, got 0.25"),
         (lambda: training_budget.splits(["digits"], ["mlp_nano"], [0], 10, [1.1]), "numbers in .0, 1.* got 1.1"),
         (lambda: training_budget.at_equal_cost(long(JOINT), to="mixd"), "regime: 'mixd' is not known"),
