@@ -211,7 +211,11 @@ JOINT = [("joint", 1, 0, 100.0, 0.2)]
     [
         (
             lambda: training_budget.ladder(["digits"], ["mlp_nano"], ["mixed"], [0], [1]),
-            "regimes: expected joint among them",
+            "regimes: expected joint and o",
+        ),
+        (
+            lambda: training_budget.ladder(["digits"], ["mlp_nano"], ["joint"], [0], [1]),
+            "regimes: expected joint and o",
         ),
         (lambda: training_budget.splits(["digits"], ["mlp_nano"], [0], 10, [0.25]), "whole epochs of 10, got 0.25"),
         (lambda: training_budget.splits(["digits"], ["mlp_nano"], [0], 10, [1.1]), "numbers in .0, 1.* got 1.1"),
