@@ -68,6 +68,25 @@ def _budgets(name: str, value: object) -> list[float]:
     return [float(item) for item in value]  # type: ignore[attr-defined]
 
 
+def _integers(least: int, most: int, example: str) -> Callable[[str, object], list[int]]:
+    """A check for a list of integers in [least, most]."""
+    return lambda name, value: [integer(least, most)(name, item) for item in _listed(name, value, example)]
+
+
+def _number(name: str, value: object, least: float | int, most: float | int, wanted: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise SettingError(f"{name}: expected {wanted}, got {value!r}")
+    return float(value)
+
+
+def _shares(name: str, value: object) -> list[float]:
+    return [_number(name, item, 0, 1, "fractions from 0 to 1") for item in _listed(name, value, "[0, 0.5, 1]")]
+
+
+def _factors(name: str, value: object) -> list[float]:
+    return [_number(name, item, 1e-3, 1e3, "factors from 0.001 to 1000") for item in _listed(name, value, "[0.5, 2]")]
+
+
 def _fraction(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         raise SettingError(f"{name}: expected a number between 0 and 1, got {value!r}")
@@ -105,6 +124,13 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "analysed": _names(models.names, '["vit_nano"]'),
     "steps": _odd,
     "points": integer(3, 1001),
+    "lengths": _integers(1, 100_000, "[2, 5, 10]"),
+    "shares": _shares,
+    "slack": lambda name, value: _number(name, value, 0, 1, "a fraction from 0 to 1"),
+    "rates": _factors,
+    "batches": _integers(1, 1_000_000, "[50, 200]"),
+    "patiences": _integers(1, 100_000, "[2, 4]"),
+    "min_delta": lambda name, value: _number(name, value, 0, 1000, "a number from 0 to 1000"),
 }
 
 

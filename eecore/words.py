@@ -26,7 +26,7 @@ def over_seeds(frame: pd.DataFrame) -> str:
     return f"{usual} seed{'s' if usual != 1 else ''}" + (f" ({more})" if more else "")
 
 
-def _verdicts(frame: pd.DataFrame) -> list[str]:
+def verdicts(frame: pd.DataFrame) -> list[str]:
     """The verdict on each row of a frame from tables.differences."""
     rows = frame[["mean", "low", "high", "n"]].itertuples(index=False)
     return [verdict(Estimate(mean, low, high, n, float("nan"))) for mean, low, high, n in rows]
@@ -48,7 +48,7 @@ def in_words(differences: pd.DataFrame, what: str, unit: str = " points", scale:
     """
     lines = []
     paired = {"a", "b"} <= set(differences)
-    for row, said in zip(differences.itertuples(), _verdicts(differences), strict=True):
+    for row, said in zip(differences.itertuples(), verdicts(differences), strict=True):
         mean, low, high = (f"{scale * number:+.{digits}f}" for number in (row.mean, row.low, row.high))
         numbers = f"{mean}{unit}, {f'95 % interval {low} to {high}' if row.n > 1 else 'no interval'}, n = {row.n}"
         cell = row.label.rsplit(" · ", 1)[0] if paired else row.label
@@ -62,14 +62,14 @@ def tally(differences: pd.DataFrame) -> str:
     sentences = []
     if "a" not in differences:
         for regime, part in differences.groupby("regime", sort=False):
-            counted = Counter(_verdicts(part))
+            counted = Counter(verdicts(part))
             sentences.append(
                 f"*{regime_style(str(regime)).label}*: of {len(part)} combinations, {counted['higher']} higher than "
                 f"zero, {counted['lower']} lower, {counted['not told apart']} not told apart from it."
             )
         return "\n\n".join(sentences)
     for (a, b), part in differences.groupby(["a", "b"], sort=False):
-        counted = Counter(_verdicts(part))
+        counted = Counter(verdicts(part))
         sentences.append(
             f"{_pair(a, b)}: of {len(part)} combinations of data and model, {counted['higher']} higher, "
             f"{counted['lower']} lower, {counted['not told apart']} not told apart."
@@ -79,7 +79,7 @@ def tally(differences: pd.DataFrame) -> str:
 
 def agreement(differences: pd.DataFrame, column: str) -> str:
     """Whether the values of `column` (such as the exit rules) lead to the same verdicts."""
-    judged = differences.assign(verdict=_verdicts(differences))
+    judged = differences.assign(verdict=verdicts(differences))
     keys = [name for name in ("dataset", "model", "a", "b") if name in judged]
     table = judged.pivot(index=keys, columns=column, values="verdict")
     same = int((table.nunique(axis=1) == 1).sum())

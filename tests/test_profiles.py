@@ -111,6 +111,15 @@ def test_a_heat_map_with_the_scale_of_other_panels(ax):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("of A", "of B")
 
 
+def test_a_star_stands_where_all_rows_of_a_cell_are_marked(ax):
+    marks = [True, False, True, False, True]  # b has two rows at x, of which one is marked
+    heat_map(cells().assign(clear=marks), ax, "column", "row", "cka", digits=1, marked="clear")
+    assert {text.get_text() for text in ax.texts} == {"0.3", "1.0*", "0.0"}  # a cell without a value has no star
+    both = Figure().subplots()
+    heat_map(cells().assign(clear=[True, True, False, False, False]), both, "column", "row", "cka", marked="clear")
+    assert {text.get_text() for text in both.texts} == {"0.30*", "1.00", "0.00"}
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -118,6 +127,7 @@ def test_a_heat_map_with_the_scale_of_other_panels(ax):
         (lambda ax: profile(make([], "regime").assign(regime=[], block=[], rank=[]), ax), "frame: lacks rows"),
         (lambda ax: profile(make(["joint"], "regime").assign(rank=np.inf), ax), "all of them finite"),
         (lambda ax: heat_map(cells(), ax, "column", "row", "ckka"), "frame: lacks ckka"),
+        (lambda ax: heat_map(cells(), ax, "column", "row", "cka", marked="clear"), "frame: lacks clear"),
         (lambda ax: heat_map(cells()[:0], ax, "column", "row", "cka"), "frame: lacks values"),
         (lambda ax: heat_map(cells().assign(cka=np.nan), ax, "column", "row", "cka"), "frame: lacks values"),
     ],

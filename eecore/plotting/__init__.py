@@ -4,6 +4,7 @@ from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, budget_bars
 from eecore.plotting.facets import facets, forests, side_by_side
 from eecore.plotting.profiles import heat_map, profile
 from eecore.plotting.style import RegimeStyle, regime_order, regime_style, use_style
+from eecore.plotting.training_cost import value_against_training
 from eecore.plotting.verdicts import side_matrices, side_matrix
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "side_matrices",
     "side_matrix",
     "use_style",
+    "value_against_training",
 ]

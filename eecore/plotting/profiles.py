@@ -103,6 +103,7 @@ def heat_map(
     digits: int = 2,
     xlabel: str | None = None,
     ylabel: str | None = None,
+    marked: str | None = None,
 ) -> Axes:
     """Means of `value` in cells, written into them; cells without a value stay white.
 
@@ -114,22 +115,25 @@ def heat_map(
         colours: a matplotlib colour map.
         digits: after the decimal point; below 0: nothing is written.
         xlabel, ylabel: None: the columns' names.
+        marked: a column of truth values: a star stands behind the number of a cell in whose rows all are true.
     Raises:
         SettingError: a column is missing, or there are no values.
     """
-    absent = {x, y, value} - set(frame)
+    absent = {x, y, value, *([marked] if marked else [])} - set(frame)
     if absent or frame[value].isna().all():
         raise SettingError(f"frame: lacks {', '.join(sorted(absent)) or 'values'}")
     columns, rows = list(dict.fromkeys(frame[x])), list(dict.fromkeys(frame[y]))
     table = frame.pivot_table(index=y, columns=x, values=value, aggfunc="mean").reindex(index=rows, columns=columns)
     cells = table.to_numpy(dtype=float)
+    true = frame.assign(true=frame[marked].astype(float) if marked else 0.0)
+    stars = true.pivot_table(index=y, columns=x, values="true", aggfunc="min").reindex(index=rows, columns=columns)
     low, high = limits or (float(np.nanmin(cells)), float(np.nanmax(cells)))
     shown = ax.imshow(cells, cmap=colours, vmin=low, vmax=high, aspect="auto")
     for i, j in np.ndindex(cells.shape) if digits >= 0 else ():
         if np.isfinite(cells[i, j]):
             red, green, blue, _ = shown.cmap(shown.norm(cells[i, j]))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-            text = f"{cells[i, j]:.{digits}f}"
+            text = f"{cells[i, j]:.{digits}f}{'*' if stars.iloc[i, j] == 1 else ''}"
             ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
     ax.set_xticks(range(len(columns)), [str(name) for name in columns])
     ax.set_yticks(range(len(rows)), [str(name) for name in rows])

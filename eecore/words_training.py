@@ -1,0 +1,177 @@
+"""Sentences about training cost and training settings, computed from differences with intervals."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from eecore.plotting import regime_style
+from eecore.words import verdicts
+
+_ORDER = ("higher", "lower", "not told apart")
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))
+
+
+def at_each_length(found: pd.DataFrame) -> str:
+    """At which lengths of training a regime is ahead at equal cost, a Markdown line for each model, outcome and pair.
+
+    Args:
+        found: from tables.estimates of eecore.training_budget.at_equal_cost, with columns model, outcome, pair and
+            epochs.
+    """
+    lines = []
+    judged = found.assign(verdict=verdicts(found))
+    for (model, outcome, pair), part in judged.groupby(["model", "outcome", "pair"], sort=False):
+        said = [
+            f"{'**' if verdict != 'not told apart' else ''}{verdict}{'**' if verdict != 'not told apart' else ''} at "
+            f"{_listed(rows['epochs'].tolist())}"
+            for verdict in _ORDER
+            if len(rows := part[part["verdict"] == verdict])
+        ]
+        lines.append(f"- {model}, {outcome}, {pair}: {'; '.join(said)} epochs a phase")
+    return "\n".join(lines)
+
+
+def in_all(found: pd.DataFrame) -> str:
+    """How often each verdict falls over all models and lengths, a sentence for each pair and outcome.
+
+    Args:
+        found: as in `at_each_length`.
+    """
+    lines = []
+    judged = found.assign(verdict=verdicts(found))
+    for (pair, outcome), part in judged.groupby(["pair", "outcome"], sort=False):
+        counted = [f"{int((part['verdict'] == verdict).sum())} {verdict}" for verdict in _ORDER]
+        lines.append(
+            f"- {pair}, {outcome}: of {len(part)} comparisons at equal training cost, {', '.join(counted)}; smallest "
+            f"and largest mean {100 * part['mean'].min():+.1f} and {100 * part['mean'].max():+.1f} points."
+        )
+    return "\n".join(lines)
+
+
+def left_out(differences: pd.DataFrame) -> str:
+    """How many runs could not be compared, because the reference has none that is as cheap, or as dear.
+
+    Args:
+        differences: from eecore.training_budget.at_equal_cost.
+    """
+    runs = differences.drop_duplicates(["dataset", "model", "regime", "epochs", "seed"])
+    missing = runs[runs["difference"].isna()]
+    if missing.empty:
+        return f"All {len(runs)} runs lie within the costs of the reference."
+    which = sorted({(row.model, row.regime, row.epochs) for row in missing.itertuples()})
+    named = "; ".join(f"{model}, {regime}, {epochs} epochs a phase" for model, regime, epochs in which)
+    return (
+        f"{len(missing)} of {len(runs)} runs cost less or more than any run of the reference and are left out: {named}."
+    )
+
+
+def survival(found: pd.DataFrame) -> str:
+    """Which conclusions survive the other settings, a Markdown line for each model and conclusion.
+
+    Args:
+        found: from eecore.sensitivity.compared. The base may stand in it several times.
+    """
+    lines = []
+    judged = found.assign(verdict=verdicts(found))
+    for (model, conclusion), part in judged.groupby(["model", "conclusion"], sort=False):
+        base = part[part["base"]].iloc[0]
+        rest = part[~part["base"]]
+        opposite = {"higher": "lower", "lower": "higher"}.get(base["verdict"])
+        kinds = {
+            "the same verdict": rest[rest["verdict"] == base["verdict"]],
+            "the opposite one": rest[rest["verdict"] == opposite],
+            "not told apart": rest[(rest["verdict"] == "not told apart") & (base["verdict"] != "not told apart")],
+            "told apart there alone": rest[
+                (base["verdict"] == "not told apart") & (rest["verdict"] != base["verdict"])
+            ],
+        }
+        counted = [f"{len(rows)} {kind}{_which(kind, rows)}" for kind, rows in kinds.items() if _speaks(kind, rows)]
+        lines.append(
+            f"- {model}, {conclusion}: **{base['verdict']}** in the base "
+            f"({base['points']:+.1f} points, n = {base['n']}). Under {len(rest)} other settings: {', '.join(counted)}."
+        )
+    return "\n".join(lines)
+
+
+def _speaks(kind: str, rows: pd.DataFrame) -> bool:
+    """Whether a count is worth a word: the first two always, the others where they are not zero."""
+    return kind in ("the same verdict", "the opposite one") or len(rows) > 0
+
+
+def _which(kind: str, rows: pd.DataFrame) -> str:
+    """The settings of what is not as in the base, with their means."""
+    if kind == "the same verdict" or rows.empty:
+        return ""
+    named = [f"{row.axis} {row.setting}: {row.points:+.1f}" for row in rows.itertuples()]
+    return f" ({'; '.join(named)})"
+
+
+def unequal_budgets(ratios: pd.DataFrame, slack: float = 0.05) -> str:
+    """Under which settings the control that may spend mixed's budget does not spend it.
+
+    Args:
+        ratios: from eecore.sensitivity.cost_ratio. The base may stand in it several times.
+        slack: a mean ratio within this fraction of 1 counts as equal.
+    """
+    usual = ratios.loc[ratios["base"], "ratio"].mean()
+    means = ratios[~ratios["base"]].groupby(["model", "axis", "setting"], sort=False)["ratio"].mean()
+    off = means[(means - 1).abs() > slack]
+    said = (
+        f"Joint with mixed's budget costs {usual:.0%} of mixed's multiply-adds in the base, and within {slack:.0%} of "
+        f"them under {len(means) - len(off)} of {len(means)} other settings"
+    )
+    named = [f"{model} {axis} {setting}: {ratio:.0%}" for (model, axis, setting), ratio in off.items()]
+    return f"{said}; elsewhere: {'; '.join(named)}." if named else f"{said}."
+
+
+def chosen_splits(best: pd.DataFrame) -> str:
+    """Which split was chosen, a Markdown line for each model and outcome.
+
+    Args:
+        best: from eecore.training_budget.best_inner_split.
+    """
+    lines = []
+    for (model, outcome), part in best.drop_duplicates(["model", "outcome", "seed"]).groupby(
+        ["model", "outcome"], sort=False
+    ):
+        counted = part["share"].value_counts(sort=False).sort_index()
+        named = [f"share {share:g} for {count} of {len(part)} seeds" for share, count in counted.items()]
+        lines.append(f"- {model}, {outcome}: {', '.join(named)}")
+    return "\n".join(lines)
+
+
+def front_in_words(points: pd.DataFrame) -> str:
+    """Whose points the front consists of, a Markdown line for each model and outcome.
+
+    Args:
+        points: from eecore.pareto.fronts.
+    """
+    lines = []
+    for (model, outcome), part in points.groupby(["model", "outcome"], sort=False):
+        shares = part.groupby("regime", sort=False)["front"].agg(["sum", "size"])
+        named = [
+            f"{regime_style(str(regime)).label} {kept} of its {size}"
+            for regime, (kept, size) in zip(shares.index, shares.to_numpy().tolist(), strict=True)
+        ]
+        lines.append(f"- {model}, {outcome}: on the front are of {', of '.join(named)} points")
+    return "\n".join(lines)
+
+
+def chosen_settings(best: pd.DataFrame) -> str:
+    """Under which setting each regime is best on validation, a Markdown line for each.
+
+    Args:
+        best: from eecore.sensitivity.own_best.
+    """
+    lines = []
+    for (model, regime), part in best.groupby(["model", "regime"], sort=False):
+        row = part.iloc[0]
+        edge = ", the last value that was tried on that side" if row["edge"] else ""
+        lines.append(
+            f"- {model}, *{regime_style(str(regime)).label}*: {row['axis']} {row['setting']} "
+            f"({part['validation'].mean():.1%} on validation, {part['last exit'].mean():.1%} on test){edge}"
+        )
+    return "\n".join(lines)
