@@ -8,7 +8,7 @@ from eecore.inference.calibration import (
     chance_error,
     reliability,
 )
-from eecore.inference.curve import accuracy_per_exit, area_under_curve, curve, envelope, outcome
+from eecore.inference.curve import accuracy_per_exit, area_under_curve, curve, envelope, outcome, spread_thresholds
 from eecore.inference.difficulty import (
     difficulty,
     leaving_early,
@@ -57,5 +57,6 @@ __all__ = [
     "scale",
     "score",
     "solve",
+    "spread_thresholds",
     "uncertainty",
 ]
