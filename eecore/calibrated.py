@@ -11,22 +11,28 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import torch
 
 from eecore import inference
 from eecore.samples import taken_within
 from eecore.tables import RUN_COLUMNS
 from eecore.training import Result
 
-VERSIONS = ("as trained", "scaled")
 LEAST = 10  # samples in a bin of a reliability diagram: fewer say too little
-EVERYONE, LEAVERS = "all samples", "those who leave"
+EVERYONE, LEAVERS, AS_USED = "all samples", "those who leave", "as used"
 
 
-def scaled(results: Iterable[Result]) -> list[Result]:
-    """The runs with the logits of each exit divided by the temperature that fits validation best."""
+def scaled(results: Iterable[Result], fitted: pd.DataFrame) -> list[Result]:
+    """The runs with the logits of each exit divided by its temperature.
+
+    Args:
+        results: runs.
+        fitted: from `temperatures`, of these runs.
+    """
+    known = {run: torch.from_numpy(part["temperature"].to_numpy()) for run, part in fitted.groupby(RUN_COLUMNS)}
     found = []
     for run in results:
-        t = inference.fit_temperature(run.validation_logits, run.validation_labels)
+        t = known[tuple(run.labels_of_run.values())]
         validation, test = inference.scale(run.validation_logits, t), inference.scale(run.test_logits, t)
         found.append(replace(run, validation_logits=validation, test_logits=test))
     return found
@@ -48,47 +54,34 @@ def temperatures(results: Iterable[Result]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[[*RUN_COLUMNS, "exit", "temperature", "decided"]]
 
 
-def per_exit(results: Iterable[Result], rule: str, budget: float) -> pd.DataFrame:
-    """Calibration of every exit on test: of all samples, and of those who leave there at a budget.
+def judged(results: Iterable[Result], rule: str, budget: float) -> pd.DataFrame:
+    """Calibration on test of every exit, on all samples and on those who leave there at a budget, and of the whole.
 
     Args:
         results: runs.
-        rule, budget: as in `eecore.samples.taken_within`; a run that the budget does not fit has no leavers.
+        rule, budget: as in `eecore.samples.taken_within`; of a run that the budget does not fit all samples alone are
+            judged.
     Returns:
-        One row per run, exit and judged ("all samples", "those who leave"): columns dataset, model, regime, seed,
-        judged, and those of `eecore.inference.calibration`.
+        Columns dataset, model, regime, seed, judged, and those of `eecore.inference.calibration`. One row per run and
+        exit with judged "all samples", one with "those who leave", and one per run with "as used", which has no exit:
+        the answers that the network gives, each from the exit where its sample left.
     """
     frames = []
     for run in results:
         _, taken = taken_within(run, rule, budget)
-        judged = {EVERYONE: inference.calibration(run.test_logits, run.test_labels)}
+        parts = {EVERYONE: inference.calibration(run.test_logits, run.test_labels)}
         if taken is not None:
-            judged[LEAVERS] = inference.calibration(run.test_logits, run.test_labels, taken)
-        frames += [part.assign(**run.labels_of_run, judged=name) for name, part in judged.items()]
+            parts[LEAVERS] = inference.calibration(run.test_logits, run.test_labels, taken)
+            whole = inference.calibration(inference.as_used(run.test_logits, taken), run.test_labels)
+            parts[AS_USED] = whole.assign(exit=np.nan)
+        frames += [part.assign(**run.labels_of_run, judged=name) for name, part in parts.items()]
     found = pd.concat(frames, ignore_index=True)
     front = [*RUN_COLUMNS, "judged"]
     return found[[*front, *(name for name in found if name not in front)]]
 
 
-def as_used(results: Iterable[Result], rule: str, budget: float) -> pd.DataFrame:
-    """Calibration on test of the answers that the network gives at a budget, each from the exit where its sample left.
-
-    Args:
-        results, rule, budget: as in `per_exit`; runs that the budget does not fit are left out.
-    Returns:
-        One row per run: dataset, model, regime, seed, and the columns of `eecore.inference.calibration` but exit.
-    """
-    rows = []
-    for run in results:
-        _, taken = taken_within(run, rule, budget)
-        if taken is not None:
-            found = inference.calibration(inference.as_used(run.test_logits, taken), run.test_labels)
-            rows.append({**run.labels_of_run, **found.drop(columns="exit").iloc[0].to_dict()})
-    return pd.DataFrame(rows)
-
-
 def mean_over_exits(frame: pd.DataFrame, value: str, by: Sequence[str] = ()) -> pd.DataFrame:
-    """The mean of a column of `per_exit` over exits, each counting alike: one row per run and `by`."""
+    """The mean of a column of `judged` over exits, each counting alike: one row per run and `by`."""
     return frame.groupby([*RUN_COLUMNS, *by], sort=False)[value].mean().reset_index()
 
 
@@ -96,23 +89,24 @@ def reliability_points(results: Iterable[Result], bins: int = 15, least: int = L
     """Points of reliability diagrams of the first, the middle and the last exit, on all test samples.
 
     Args:
-        results: runs.
+        results: runs of one data set and model.
         bins: of equal width.
-        least: a bin with fewer samples of a run is left out.
+        least: a bin of a regime's exit is left out where any of its runs has fewer samples in it.
     Returns:
-        One row per run, exit and bin: dataset, model, regime, seed, exit (such as "exit 1"), centre (of the bin), n,
+        One row per run, exit and bin: dataset, model, regime, seed, exit (such as "exit 1"), bin, centre, n,
         confidence, accuracy.
     """
     frames = []
     for run in results:
         exits = len(run.macs)
-        shown = dict.fromkeys((1, (exits + 1) // 2, exits))
         points = inference.reliability(run.test_logits, run.test_labels, bins)
-        points = points[points["exit"].isin(shown) & (points["n"] >= least)]
-        names = [f"exit {k}" for k in points["exit"]]
+        points = points[points["exit"].isin((1, (exits + 1) // 2, exits))]
         centres = (points["bin"] - 0.5) / bins
-        frames.append(points.assign(**run.labels_of_run, exit=names, centre=centres))
-    return pd.concat(frames, ignore_index=True)
+        frames.append(points.assign(**run.labels_of_run, centre=centres))
+    found = pd.concat(frames, ignore_index=True)
+    enough = found.groupby(["regime", "exit", "bin"])["n"].transform("min") >= least
+    found = found[enough].assign(exit=[f"exit {k}" for k in found.loc[enough, "exit"]])
+    return found[[*RUN_COLUMNS, "exit", "bin", "centre", "n", "confidence", "accuracy"]].reset_index(drop=True)
 
 
 def at_budget(results: Iterable[Result], rules: Sequence[str], budget: float) -> pd.DataFrame:
