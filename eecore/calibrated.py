@@ -29,7 +29,10 @@ def scaled(results: Iterable[Result], fitted: pd.DataFrame) -> list[Result]:
         results: runs.
         fitted: from `temperatures`, of these runs.
     """
-    known = {run: torch.from_numpy(part["temperature"].to_numpy()) for run, part in fitted.groupby(RUN_COLUMNS)}
+    known = {
+        run: torch.tensor(part["temperature"].tolist(), dtype=torch.float64)
+        for run, part in fitted.groupby(RUN_COLUMNS)
+    }
     found = []
     for run in results:
         t = known[tuple(run.labels_of_run.values())]
@@ -103,10 +106,23 @@ def reliability_points(results: Iterable[Result], bins: int = 15, least: int = L
         points = points[points["exit"].isin((1, (exits + 1) // 2, exits))]
         centres = (points["bin"] - 0.5) / bins
         frames.append(points.assign(**run.labels_of_run, centre=centres))
-    found = pd.concat(frames, ignore_index=True)
-    enough = found.groupby(["regime", "exit", "bin"])["n"].transform("min") >= least
-    found = found[enough].assign(exit=[f"exit {k}" for k in found.loc[enough, "exit"]])
+    found = well_filled(pd.concat(frames, ignore_index=True), ["regime", "exit", "bin"], least)
+    found = found.assign(exit=[f"exit {k}" for k in found["exit"]])
     return found[[*RUN_COLUMNS, "exit", "bin", "centre", "n", "confidence", "accuracy"]].reset_index(drop=True)
+
+
+def well_filled(frame: pd.DataFrame, by: Sequence[str], least: int = LEAST) -> pd.DataFrame:
+    """The groups in which every row rests on enough samples, so that means over runs are over all of them.
+
+    Args:
+        frame: with a column n, samples.
+        by: columns that make a group.
+        least: samples that each row of a group must have.
+    Example:
+        >>> well_filled(pd.DataFrame({"exit": [1, 1, 2, 2], "n": [12, 9, 10, 30]}), ["exit"])["exit"].tolist()
+        [2, 2]
+    """
+    return frame[frame.groupby(list(by))["n"].transform("min") >= least]
 
 
 def at_budget(results: Iterable[Result], rules: Sequence[str], budget: float) -> pd.DataFrame:
