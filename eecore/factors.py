@@ -24,7 +24,7 @@ PARTS = 5
 
 
 def factors_of(dataset: str) -> dict[str, np.ndarray]:
-    """Factors of the test samples; one that takes both signs, such as a slope, by its size, named "|name|".
+    """Factors of the test samples; one that takes both signs, such as a slope, by its size, with bars around its name.
 
     Example:
         >>> list(factors_of("mnist1d"))

@@ -111,7 +111,7 @@ def _summary(judged: _Judged, bins: int) -> dict[str, int | float]:
 def calibration_error(
     confidence: Float[Tensor, " N"], right: Bool[Tensor, " N"], bins: int = BINS, binning: str = "width"
 ) -> float:
-    """Expected calibration error: mean over samples of their bin's |mean confidence - accuracy|.
+    """Expected calibration error: the mean over samples of how far their bin's accuracy is from its mean confidence.
 
     Args:
         confidence: of each prediction, in [0, 1].
