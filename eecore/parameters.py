@@ -87,6 +87,10 @@ def _factors(name: str, value: object) -> list[float]:
     return [_number(name, item, 1e-3, 1e3, "factors from 0.001 to 1000") for item in _listed(name, value, "[0.5, 2]")]
 
 
+def _budget(name: str, value: object) -> float:
+    return _budgets(name, [value])[0]
+
+
 def _fraction(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         raise SettingError(f"{name}: expected a number between 0 and 1, got {value!r}")
@@ -114,6 +118,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "rule": _name(inference.rules),
     "rules": _names(inference.rules, '["confidence", "entropy"]'),
     "budgets": _budgets,
+    "budget": _budget,
     "samples": integer(20, 1_000_000),
     "rtol": _fraction,
     "noise": _fraction,

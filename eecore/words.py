@@ -57,8 +57,13 @@ def in_words(differences: pd.DataFrame, what: str, unit: str = " points", scale:
     return "\n".join(lines)
 
 
-def tally(differences: pd.DataFrame) -> str:
-    """How often each verdict falls, one sentence for each pair of regimes (from tables.differences) or one regime."""
+def tally(differences: pd.DataFrame, cells: str = "data and model") -> str:
+    """How often each verdict falls, one sentence for each pair of regimes (from tables.differences) or one regime.
+
+    Args:
+        differences: from tables.differences or tables.estimates.
+        cells: what the rows of a pair are combinations of.
+    """
     sentences = []
     if "a" not in differences:
         for regime, part in differences.groupby("regime", sort=False):
@@ -71,7 +76,7 @@ def tally(differences: pd.DataFrame) -> str:
     for (a, b), part in differences.groupby(["a", "b"], sort=False):
         counted = Counter(verdicts(part))
         sentences.append(
-            f"{_pair(a, b)}: of {len(part)} combinations of data and model, {counted['higher']} higher, "
+            f"{_pair(a, b)}: of {len(part)} combinations of {cells}, {counted['higher']} higher, "
             f"{counted['lower']} lower, {counted['not told apart']} not told apart."
         )
     return "\n\n".join(sentences)

@@ -129,6 +129,9 @@ WRONG = [
     ("rule", "entropi", r"rule: 'entropi' is not known; did you mean 'entropy'"),
     ("budgets", "[0]", r"budgets: expected fractions"),
     ("budgets", "[.nan]", r"budgets: expected fractions"),
+    ("budget", "0", r"budget: expected fractions"),
+    ("budget", "half", r"budget: expected fractions"),
+    ("budget", "[0.5]", r"budget: expected fractions"),
 ]
 
 

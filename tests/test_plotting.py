@@ -4,6 +4,7 @@ import inspect
 import math
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,8 +147,6 @@ def test_rows_of_two_data_sets_are_not_averaged_in_silence(draw, ax):
 
 @pytest.mark.parametrize("draw", DRAWN)
 def test_nothing_global_is_touched(draw, ax):
-    import matplotlib.pyplot as plt
-
     before, open_figures, frame = dict(matplotlib.rcParams), plt.get_fignums(), DRAWN[draw]()
     copy = frame.copy()
     draw(frame, ax)
@@ -282,3 +281,70 @@ def test_forests_have_the_rows_once():
     left, right = figure.axes
     assert [text.get_text() for text in left.get_yticklabels()] == ["x", "y"]
     assert not any(text.get_text() for text in right.get_yticklabels())
+
+
+# --- single samples and reliability
+
+
+def gallery_frame():
+    rows = [("easiest", 3, 0, 0.0), ("easiest", 7, 1, 0.1), ("hardest", 3, 2, 0.9), ("hardest", 3, 2, 0.7)]
+    return pd.DataFrame(rows, columns=["kind", "label", "sample", "difficulty"])
+
+
+def test_gallery_shows_each_sample_in_its_place():
+    x = np.arange(3 * 2 * 2, dtype=np.float32).reshape(3, 1, 2, 2) - 5
+    figure = plotting.gallery(gallery_frame(), x)
+    axes = np.array(figure.axes).reshape(2, 2)
+    for (row, column), sample in {(0, 0): 0, (0, 1): 1, (1, 0): 2}.items():
+        shown = axes[row, column].images[0].get_array()
+        np.testing.assert_allclose(shown, (x[sample, 0] - x[sample].min()) / np.ptp(x[sample]))
+    assert [ax.get_title() for ax in axes[0]] == ["3", "7"]
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["easiest", "hardest"]
+    assert axes[1, 0].get_xlabel() == "0.80"
+    plt.close(figure)
+
+
+def test_gallery_draws_sequences_as_lines_and_constant_pictures_as_white():
+    x = np.random.default_rng(0).normal(size=(3, 2, 40))
+    figure = plotting.gallery(gallery_frame(), x)
+    lines = figure.axes[0].lines
+    np.testing.assert_array_equal([line.get_ydata() for line in lines], x[0])
+    plt.close(figure)
+    figure = plotting.gallery(gallery_frame(), np.ones((3, 3, 4, 4)))
+    assert not figure.axes[0].images[0].get_array().any()
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("frame", "x", "said"),
+    [
+        (gallery_frame(), np.zeros((3, 5)), r"x: expected images .* got \(3, 5\)"),
+        (gallery_frame().drop(columns="label"), np.zeros((3, 1, 5)), "frame: lacks label"),
+        (gallery_frame().head(0), np.zeros((3, 1, 5)), "frame: lacks rows"),
+    ],
+)
+def test_gallery_refuses_what_it_cannot_draw(frame, x, said):
+    with pytest.raises(SettingError, match=said):
+        plotting.gallery(frame, x)
+
+
+def test_reliability_has_a_diagonal_and_the_means(ax):
+    frame = make([0.25, 0.75], [0.3, 0.9], column="centre")
+    assert plotting.reliability(frame, ax, band=True) is ax
+    diagonal = ax.lines[-1]
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+    drawn = {line.get_label(): line.get_ydata() for line in ax.lines[:-1]}
+    means = frame[frame["regime"] == "mixed"].groupby("centre")["accuracy"].mean()
+    np.testing.assert_allclose(drawn["mixed"], means)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("confidence", "accuracy")
+
+
+def test_a_band_is_the_interval_that_bars_show(ax):
+    frame = make([1, 2], [0.3, 0.9], regimes=["joint"], column="block")
+    plotting.profile(frame, ax, y="accuracy", band=True)
+    [band] = [c for c in ax.collections if isinstance(c, PolyCollection)]
+    own = interval(frame.loc[frame["block"] == 1, "accuracy"])
+    heights = band.get_paths()[0].vertices
+    ends = sorted({round(y, 9) for x, y in heights if x == 1})
+    np.testing.assert_allclose(ends, [own.low, own.high], atol=1e-8)
+    assert "band: 95% interval (n = 3)" in ax.get_legend().get_title().get_text()

@@ -198,3 +198,9 @@ def test_differences_of_another_column_show_regimes_by_their_names():
     found = tables.differences(both, "accuracy", [("given", "scratch")], ["model", "regime"], "start")
     np.testing.assert_allclose(found["mean"], 0.1)
     assert found["label"].tolist() == ["m · joint · given − scratch", "m · joint, mixed's budget · given − scratch"]
+
+
+def test_a_tally_says_what_its_rows_are_combinations_of():
+    frame = pd.DataFrame({"a": "x", "b": "y", "mean": [1.0, 0.0], "low": [0.5, -1.0], "high": [1.5, 1.0], "n": 3})
+    assert "of 2 combinations of data and model, 1 higher, 0 lower, 1 not told apart" in words.tally(frame)
+    assert "of 2 combinations of data, model and regime, 1 higher" in words.tally(frame, "data, model and regime")

@@ -18,12 +18,49 @@ from eecore.inference.checks import Number, Numbers, check_labels, check_logits,
 from eecore.inference.rules import exit_taken, score_and_prediction
 from eecore.shapes import Float, Int
 
-__all__ = ["accuracy_per_exit", "area_under_curve", "curve", "envelope", "even_thresholds", "outcome"]
+__all__ = [
+    "accuracy_per_exit",
+    "area_under_curve",
+    "curve",
+    "envelope",
+    "even_thresholds",
+    "outcome",
+    "spread_thresholds",
+]
 
 
 def even_thresholds(number: int = 100) -> np.ndarray:
     """`number` thresholds spread evenly over [0, 1], both ends included."""
     return np.linspace(0.0, 1.0, number)
+
+
+def spread_thresholds(logits: Float[Tensor, "K N C"], rule: str = "confidence", number: int = 1000) -> np.ndarray:
+    """Thresholds that spread the samples evenly over the scores of the exits; take those of validation for test, too.
+
+    Even thresholds are far apart where the scores of sure exits crowd together, just below 1. Networks that are
+    compared at one budget can then not all spend it; with these they can.
+
+    Args:
+        logits: of every exit, on validation data.
+        rule: one of `rules()`.
+        number: of thresholds, at least 2; 0 and 1 are the first and the last.
+    Returns:
+        Quantiles of the scores at all exits but the last, ascending.
+    Raises:
+        SettingError: `number` is below 2, or as in `score`.
+    Example:
+        >>> logits = torch.tensor([[[1.0, 1.0], [100.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]])
+        >>> spread_thresholds(logits, number=3)
+        array([0.  , 0.75, 1.  ])
+    """
+    if number < 2:
+        raise SettingError(f"number: expected at least 2, got {number}")
+    inside = score_and_prediction(logits, rule)[0][:-1].flatten().sort().values.double().cpu().numpy()
+    if inside.size == 0:
+        return even_thresholds(number)
+    place = np.linspace(0.0, inside.size - 1.0, number)[1:-1]
+    between = np.interp(place, np.arange(inside.size), inside)  # sorted once; np.quantile partitions for each
+    return np.concatenate([[0.0], between, [1.0]])
 
 
 def accuracy_per_exit(logits: Float[Tensor, "K N C"], labels: Int[Tensor, " N"]) -> Float[Tensor, " K"]:

@@ -27,6 +27,7 @@ def profile(
     ylabel: str | None = None,
     reference: float | None = None,
     log: bool = False,
+    band: bool = False,
 ) -> Axes:
     """One line for each value of `by`: the mean over the rows at each x and its 95 % t interval.
 
@@ -39,6 +40,7 @@ def profile(
         xlabel, ylabel: None: the columns' names.
         reference: height of a horizontal line.
         log: logarithmic y axis.
+        band: intervals as shades and not as bars; for lines of many points.
     Raises:
         SettingError: a column is missing, or there are no rows.
     """
@@ -52,18 +54,18 @@ def profile(
     step = 0.012 * float(np.ptp(frame[x].astype(float)))  # beside each other, so that bars do not hide each other
     for i, name in enumerate(names):
         groups = frame[frame[by] == name].dropna(subset=[y]).groupby(x)[y]
-        found = {at: interval(values) for at, values in groups}
+        found = {place: interval(values) for place, values in groups}
         counts |= {estimate.n for estimate in found.values()}
         mean = np.array([estimate.mean for estimate in found.values()])
         half = np.array([estimate.high - estimate.mean for estimate in found.values()])
-        ax.errorbar(
-            np.array(list(found), dtype=float) + (i - (len(names) - 1) / 2) * step,
-            mean,
-            yerr=None if np.isnan(half).all() else np.nan_to_num(half),
-            linewidth=1.4,
-            capsize=2,
-            **_look(by, names, i),
-        )
+        at, look = np.array(list(found), dtype=float), _look(by, names, i)
+        if band:
+            ax.plot(at, mean, linewidth=1.4, **look)
+            ax.fill_between(at, mean - half, mean + half, color=look["color"], alpha=0.2, linewidth=0)
+            continue
+        bars = None if np.isnan(half).all() else np.nan_to_num(half)
+        beside = (i - (len(names) - 1) / 2) * step
+        ax.errorbar(at + beside, mean, yerr=bars, linewidth=1.4, capsize=2, **look)
     if reference is not None:
         ax.axhline(reference, color="#666666", linewidth=1.0, linestyle=":")
     if log:
@@ -74,7 +76,11 @@ def profile(
     ax.set_ylabel(y if ylabel is None else ylabel)
     low, high = min(counts, default=0), max(counts, default=0)
     n = f"n = {low}" if low == high else f"n = {low} to {high}"
-    ax.legend(title=f"mean of seeds, bars: 95% interval ({n})" if high > 1 else "one seed, no interval")
+    ax.legend(
+        title=f"mean of seeds, {'band' if band else 'bars'}: 95% interval ({n})"
+        if high > 1
+        else "one seed, no interval"
+    )
     return ax
 
 
