@@ -69,7 +69,7 @@ def test_wrong_values_stop_with_one_line(values):
 
 
 def test_the_default_recipes_of_the_book_are_what_they_were():
-    for model, dataset, lr, batch in [("vit_nano", "mnist1d", 3e-3, 100), ("resnet_nano", "mnist5k", 4e-3, 50)]:
+    for model, dataset, lr, batch in [("vit_nano", "mnist1d", 9e-3, 100), ("resnet_nano", "mnist5k", 1.2e-2, 50)]:
         assert default_recipe(model, dataset) == Recipe(lr=lr, batch_size=batch)
         assert not default_recipe(model, dataset).mixes
 
