@@ -9,6 +9,7 @@ from eecore.inference.regression import (
     regression_thresholds,
     uncertainty,
 )
+from eecore.inference.resample import resampled_budgets
 from eecore.inference.rules import exit_taken, register_rule, rules, score
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "regression_outcome",
     "regression_score",
     "regression_thresholds",
+    "resampled_budgets",
     "rules",
     "score",
     "solve",
