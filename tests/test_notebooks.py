@@ -129,6 +129,9 @@ WRONG = [
     ("rule", "entropi", r"rule: 'entropi' is not known; did you mean 'entropy'"),
     ("budgets", "[0]", r"budgets: expected fractions"),
     ("budgets", "[.nan]", r"budgets: expected fractions"),
+    ("sizes", "[25, 0]", r"sizes: expected an integer from 1 .*got 0"),
+    ("sizes", "50", r"sizes: expected a list that is not empty, such as \[25, 50, 100\], got 50"),
+    ("resamples", "0", r"resamples: expected an integer from 1 .*got 0"),
 ]
 
 
