@@ -104,6 +104,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "rtol": _fraction,
     "noise": _fraction,
     "limit": _fraction,
+    "level": _fraction,
     "steps": _odd,
     "points": integer(3, 1001),
 }

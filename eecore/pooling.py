@@ -6,11 +6,12 @@ the mean over cells has as many independent values as there are cells, not as th
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from eecore.evidence import Estimate, interval
 
-__all__ = ["over_cells"]
+__all__ = ["holm", "over_cells"]
 
 
 def over_cells(frame: pd.DataFrame, value: str, cells: Sequence[str], level: float | int = 0.95) -> Estimate:
@@ -35,3 +36,24 @@ def over_cells(frame: pd.DataFrame, value: str, cells: Sequence[str], level: flo
     each = known.groupby([*cells, "seed"])[value].mean()
     means = each.groupby(level=list(cells)).mean()
     return interval(means if len(means) > 1 else each, level)
+
+
+def holm(p: Sequence[float] | pd.Series) -> np.ndarray:
+    """p values of one family of tests, corrected after Holm: the i-th smallest of m times m - i + 1, never falling.
+
+    The same numbers as statsmodels' multipletests, which collects the interpreter's garbage at every call: a third of a
+    second, where a page asks hundreds of small questions.
+
+    Args:
+        p: in [0, 1]; NaN, where there was no test, stays and does not count.
+    Example:
+        >>> holm([0.04, 0.01]).tolist()
+        [0.04, 0.02]
+    """
+    values = np.asarray(p, dtype=np.float64)
+    tested = np.flatnonzero(~np.isnan(values))
+    order = tested[np.argsort(values[tested], kind="stable")]
+    corrected = np.full(len(values), np.nan)
+    factors = np.arange(len(order), 0, -1)
+    corrected[order] = np.maximum.accumulate(values[order] * factors).clip(max=1.0)
+    return corrected
