@@ -81,7 +81,7 @@ def _cell(answer: Recommendation) -> str:
     if second["n"] < 2:
         return f"{best}, {gap} above {other} (one seed)"
     text = f"{best}, {gap} above {other}" if second["apart"] else f"{best} ≈ {other}, {gap}"
-    return f"{text} (n = {second['n']})"
+    return f"{text} (n\u00a0=\u00a0{second['n']})"  # a narrow column does not break this
 
 
 def decision_tree(found: pd.DataFrame) -> str:

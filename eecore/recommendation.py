@@ -49,7 +49,6 @@ class Recommendation:
         cells: a row per cell: dataset, model, n (pairs of runs), best (regime), beaten (another regime is told apart
             above the recommended one there, without correction).
         runs: a row per cell and source: source, dataset, model, seeds (text), regimes (text), count (of runs).
-        words: the recommendation as a sentence.
     """
 
     regime: str
