@@ -10,7 +10,7 @@ from eecore.errors import SettingError, choose
 from eecore.recommendation import FINAL, IN_WORDS, TRAININGS, Recommendation, recommend
 from eecore.words_recommendation import gap_in_words, label
 
-__all__ = ["answers", "decision_table", "decision_tree", "leads", "runs_behind"]
+__all__ = ["answers", "decision_table", "decision_tree", "leads", "map_of", "runs_behind"]
 
 
 def _name(budget: float) -> str:
@@ -82,6 +82,25 @@ def _cell(answer: Recommendation) -> str:
         return f"{best}, {gap} above {other} (one seed)"
     text = f"{best}, {gap} above {other}" if second["apart"] else f"{best} ≈ {other}, {gap}"
     return f"{text} (n\u00a0=\u00a0{second['n']})"  # a narrow column does not break this
+
+
+def map_of(found: pd.DataFrame) -> pd.DataFrame:
+    """Recommendations for plotting.answer_map, a row for each, in the order of the budgets.
+
+    Args:
+        found: from `answers`.
+    Returns:
+        Columns group, training, column (budget, text), regime, apart, text ("+2.1 joint": lead in points, runner-up).
+    """
+    rows = []
+    for row in found.sort_values("budget", kind="stable").itertuples():
+        second = row.answer.table.iloc[1]
+        text = f"{100 * second['difference']:+.1f} {second['regime'].replace('_', ' ')}"
+        about = {"group": row.group, "training": row.training, "column": _name(row.budget)}
+        rows.append({**about, "regime": row.answer.regime, "apart": bool(second["apart"]), "text": text})
+    order = list(dict.fromkeys(found["group"]))
+    frame = pd.DataFrame(rows)
+    return frame.sort_values("group", key=lambda names: names.map(order.index), kind="stable").reset_index(drop=True)
 
 
 def decision_tree(found: pd.DataFrame) -> str:

@@ -10,11 +10,13 @@ import pytest
 from execute import NOTEBOOKS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import eecore
-from eecore import decisions, lab, recommendation_runs, tables
+from eecore import decisions, lab, plotting, recommendation_runs, tables
 from eecore.cli import main
 from eecore.errors import SettingError
 from eecore.pooling import holm
@@ -277,6 +279,28 @@ def test_table_leads_and_runs_are_those_of_the_function():
     ]
     with pytest.raises(SettingError, match="by: 'seed' is not known"):
         decisions.answers(runs, [0.75], "seed")
+
+
+def test_the_map_has_a_cell_for_each_answer_strong_where_it_is_told_apart():
+    close = cell({**CLEAR, "joint": 0.7999, "joint_long": 0.7999}, "mnist1d", noise=0.01, budget=0.75)
+    found = decisions.answers(frame(budgets_differ(), close), [0.25, 0.75], "cell")
+    shown = decisions.map_of(found)
+    shown = shown[shown["training"] == "same epochs"]
+    assert list(dict.fromkeys(shown["column"])) == ["25 %", "75 %", FINAL]
+    assert shown["group"].tolist() == ["vit_nano on digits"] * 3 + ["vit_nano on mnist1d"]
+    assert shown["text"].tolist() == ["+5.0 joint"] * 3 + ["+0.0 joint"]
+    assert shown["apart"].tolist() == [True, True, True, False]
+    ax = Figure().subplots()
+    assert plotting.answer_map(shown, ax, ["joint", "mixed"]) is ax
+    cells = {(round(p.get_x() + 0.48), round(p.get_y() + 0.46)): p for p in ax.patches}
+    assert sorted(cells) == [(0, 0), (1, 0), (1, 1), (2, 0)]
+    assert {to_hex(p.get_facecolor()) for p in ax.patches} == {plotting.regime_style("mixed").colour}
+    assert cells[1, 0].get_alpha() > cells[1, 1].get_alpha()
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["joint", "mixed"]
+    with pytest.raises(SettingError, match="frame: lacks text"):
+        plotting.answer_map(shown.drop(columns="text"), ax)
+    with pytest.raises(SettingError, match="two for one cell"):
+        plotting.answer_map(frame(shown, shown), ax)
 
 
 # -- real runs ---------------------------------------------------------------------------------------------
