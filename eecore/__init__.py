@@ -9,6 +9,9 @@ Example:
 
 __version__ = "0.1.0"
 
+import importlib
+from typing import TYPE_CHECKING
+
 from eecore.errors import DataError, EecoreError, SettingError, StoreError, TrainingError
 from eecore.training import (
     Phase,
@@ -30,11 +33,15 @@ from eecore.training import (
     train,
 )
 
+if TYPE_CHECKING:
+    from eecore.recommendation import Recommendation, recommend
+
 __all__ = [
     "DataError",
     "EecoreError",
     "Phase",
     "Recipe",
+    "Recommendation",
     "Result",
     "Run",
     "SettingError",
@@ -49,8 +56,16 @@ __all__ = [
     "mixed",
     "phases_of",
     "pretrain",
+    "recommend",
     "regimes",
     "register_regime",
     "sweep",
     "train",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Recommendations are imported when they are asked for: processes that train need no statistics and no figures."""
+    if name in ("Recommendation", "recommend"):
+        return getattr(importlib.import_module("eecore.recommendation"), name)
+    raise AttributeError(f"module 'eecore' has no attribute {name!r}")

@@ -12,6 +12,8 @@ from rich.table import Table
 
 from eecore import cli_data, data, models
 from eecore.cli_data import console
+from eecore.cli_recommend import EXAMPLE as RECOMMEND
+from eecore.cli_recommend import recommend_command
 from eecore.data.own import with_size
 from eecore.errors import EecoreError, SettingError
 from eecore.lab.command import EXAMPLE, lab_command
@@ -30,6 +32,7 @@ runs_app = typer.Typer(no_args_is_help=True, help="What is in the store of train
 app.add_typer(runs_app, name="runs", epilog="Example: python -m eecore runs list")
 app.add_typer(cli_data.app, name="data", epilog="Example: python -m eecore data fetch cifar100")
 app.command("lab", epilog=EXAMPLE)(lab_command)
+app.command("recommend", epilog=RECOMMEND)(recommend_command)
 
 Dataset = Annotated[
     str, typer.Option(help="Name of a data set (`eecore data` lists them), or images:DIR and the like.")

@@ -61,6 +61,10 @@ def _more_seeds(name: str, value: object) -> list[int]:
     return [] if value in ([], ()) else _seeds(name, value)
 
 
+def _sizes(name: str, value: object) -> list[int]:
+    return [integer(1, 1_000_000)(name, item) for item in _listed(name, value, "[25, 50, 100]")]
+
+
 def _budgets(name: str, value: object) -> list[float]:
     for item in _listed(name, value, "[0.25, 0.5, 0.75, 1.0]"):
         if isinstance(item, bool) or not isinstance(item, int | float) or not item > 0:
@@ -120,6 +124,8 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "budgets": _budgets,
     "budget": _budget,
     "samples": integer(20, 1_000_000),
+    "sizes": _sizes,
+    "resamples": integer(1, 100_000),
     "rtol": _fraction,
     "noise": _fraction,
     "limit": _fraction,

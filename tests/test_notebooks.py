@@ -132,6 +132,9 @@ WRONG = [
     ("budget", "0", r"budget: expected fractions"),
     ("budget", "half", r"budget: expected fractions"),
     ("budget", "[0.5]", r"budget: expected fractions"),
+    ("sizes", "[25, 0]", r"sizes: expected an integer from 1 .*got 0"),
+    ("sizes", "50", r"sizes: expected a list that is not empty, such as \[25, 50, 100\], got 50"),
+    ("resamples", "0", r"resamples: expected an integer from 1 .*got 0"),
 ]
 
 

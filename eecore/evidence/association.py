@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 from sklearn.linear_model import RidgeCV
-from statsmodels.stats.multitest import multipletests
 
 from eecore.errors import SettingError
+from eecore.evidence.resampling import corrected
 
 __all__ = ["correlations", "explained", "within_groups"]
 
@@ -74,11 +74,7 @@ def correlations(
             about = {"feature": feature, "outcome": outcome, "r": r, "low": low, "high": high}
             rows.append({**about, "n": len(known), "groups": count, "p": p})
     table = pd.DataFrame(rows)
-    tested = table["p"].notna()
-    table["p_holm"] = np.nan
-    if tested.any():
-        table.loc[tested, "p_holm"] = multipletests(table.loc[tested, "p"], method="holm")[1]
-    return table
+    return table.assign(p_holm=corrected(table["p"]))
 
 
 def explained(

@@ -24,6 +24,7 @@ from eecore.inference.regression import (
     regression_thresholds,
     uncertainty,
 )
+from eecore.inference.resample import resampled_budgets
 from eecore.inference.rules import exit_taken, register_rule, rules, score
 from eecore.inference.temperature import fit_temperature, scale
 
@@ -52,6 +53,7 @@ __all__ = [
     "regression_thresholds",
     "relative_difficulty",
     "reliability",
+    "resampled_budgets",
     "right_at_exits",
     "rules",
     "scale",

@@ -1,6 +1,6 @@
 """From a budget to thresholds, and what they give. A budget is a mean cost per sample.
 
-Axes: K exits, N samples, C classes, T thresholds.
+Axes: K exits, N samples, C classes, T thresholds, R draws of samples.
 
 Thresholds are chosen on validation data and reported on test data; `budget_table` prints beside that the two
 readings that look at test, so that a reader sees how much the look was worth.
@@ -136,25 +136,35 @@ def solve(validation_score: Float[Tensor, "K N"], macs: Numbers, budget_macs: Nu
     if torch.isnan(validation_score).any():
         raise SettingError("validation_score: contains NaN; expected numbers in [0, 1]")
     certainty = validation_score.detach().float().cpu()
-    exits, samples = certainty.shape
-    cost = check_macs(macs, exits)
-    leave_by = np.ceil(_geometric(cost, budget_macs).cumsum() * samples - 1e-9).clip(0, samples).astype(int)
-    inside = torch.ones(samples, dtype=torch.bool)
-    thresholds = torch.zeros(exits)
+    cost = check_macs(macs, len(certainty))
+    return solve_draws(certainty[None], budget_shares(cost, budget_macs))[0]
+
+
+def solve_draws(certainty: Float[Tensor, "R K N"], shares: np.ndarray) -> Float[Tensor, "R K"]:
+    """Thresholds of each of R draws of samples, such that `shares` of them leave at each exit, rounded as in `solve`.
+
+    Args:
+        certainty: scores of the samples of each draw, in [0, 1].
+        shares: (K,), of `budget_shares`.
+    """
+    draws, exits, samples = certainty.shape
+    leave_by = np.ceil(shares.cumsum() * samples - 1e-9).clip(0, samples).astype(int)
+    inside = torch.ones(draws, samples, dtype=torch.bool)
+    thresholds = torch.zeros(draws, exits)
     for k in range(exits - 1):
-        remaining = certainty[k, inside]
-        wanted = int(leave_by[k]) - (samples - len(remaining))
-        if wanted <= 0:
-            thresholds[k] = 1.0  # no score is strictly above 1: nobody leaves
-            continue
-        lowest = remaining.kthvalue(len(remaining) - wanted + 1).values  # of those who are to leave
-        stay = remaining[remaining < lowest]
-        thresholds[k] = stay.max() if len(stay) else 0.0
-        inside &= certainty[k] <= thresholds[k]
+        remaining = certainty[:, k].masked_fill(~inside, -1.0)  # below every score
+        wanted = int(leave_by[k]) - (samples - inside.sum(dim=1))
+        ranked = torch.from_numpy(
+            np.sort(remaining.numpy(), axis=1)
+        )  # ascending; faster than torch's, which tells places
+        lowest = ranked.gather(1, samples - wanted.clamp(min=1)[:, None])  # of those who are to leave
+        stay = remaining.masked_fill(remaining >= lowest, -1.0).amax(dim=1).clamp(min=0.0)
+        thresholds[:, k] = torch.where(wanted > 0, stay, 1.0)  # no score is strictly above 1: nobody leaves
+        inside &= certainty[:, k] <= thresholds[:, k, None]
     return thresholds
 
 
-def _geometric(cost: np.ndarray, budget: Number) -> np.ndarray:
+def budget_shares(cost: np.ndarray, budget: Number) -> np.ndarray:
     """Shares q^k / sum q^j whose expected cost is the budget."""
     if not budget >= cost[0]:
         raise SettingError(f"budget_macs: expected at least the first exit's {cost[0]:g}, got {budget}")

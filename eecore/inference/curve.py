@@ -78,7 +78,7 @@ def accuracy_per_exit(logits: Float[Tensor, "K N C"], labels: Int[Tensor, " N"])
         >>> accuracy_per_exit(logits, torch.tensor([0, 1]))
         tensor([0.5000, 1.0000], dtype=torch.float64)
     """
-    return _score_and_correct(logits, labels, "confidence")[1].double().mean(dim=1)
+    return score_and_correct(logits, labels, "confidence")[1].double().mean(dim=1)
 
 
 def curve(
@@ -105,7 +105,7 @@ def curve(
         Kaya et al. 2019, arXiv:1810.07052; same numbers as `exit_taken` at each threshold.
     """
     limits = even_thresholds() if thresholds is None else check_thresholds(thresholds, "thresholds")
-    scores, correct = _score_and_correct(logits, labels, rule)
+    scores, correct = score_and_correct(logits, labels, rule)
     cost = check_macs(macs, len(scores))
     counts, right = _counts(scores, correct, limits)
     samples = scores.shape[1]
@@ -131,7 +131,7 @@ def outcome(
     Raises:
         SettingError: as in `curve`.
     """
-    scores, correct = _score_and_correct(logits, labels, rule)
+    scores, correct = score_and_correct(logits, labels, rule)
     cost = check_macs(macs, len(scores))
     taken = exit_taken(scores, threshold)
     right = int(correct.gather(0, taken[None]).sum())
@@ -139,7 +139,7 @@ def outcome(
     return {"accuracy": right / len(taken), "macs": float(counts @ cost) / len(taken)}
 
 
-def _score_and_correct(logits: Tensor, labels: Tensor, rule: str) -> tuple[Tensor, Tensor]:
+def score_and_correct(logits: Tensor, labels: Tensor, rule: str) -> tuple[Tensor, Tensor]:
     """Scores and whether the prediction is right, both (K, N), on the CPU; arguments checked."""
     _, samples, classes = check_logits(logits).shape
     labels = check_labels(labels, samples, classes)

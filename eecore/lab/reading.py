@@ -55,6 +55,7 @@ COLUMNS = {
         "finished",
         "utilisation",
         "fingerprint",
+        "train_samples",
         "data_note",
         "recipe",
         "epochs",
@@ -77,7 +78,7 @@ class Records:
         costs: like tables.training_costs.
         history: like Result.history, at some epochs.
         provenance: a row per run: title, family, size, why (it is stale), threads, torch, commit, finished,
-            utilisation (of a GPU, percent), fingerprint, data_note, recipe and epochs (in words).
+            utilisation (of a GPU, percent), fingerprint, train_samples, data_note, recipe and epochs (in words).
     """
 
     exits: pd.DataFrame
@@ -192,6 +193,7 @@ def _provenance(record: dict[str, Any], entry: Entry | None, why: str) -> dict[s
         "finished": record["finished"],
         "utilisation": number(record["machine"]["utilisation"]),
         "fingerprint": record["data"]["fingerprint"],
+        "train_samples": record["data"]["samples"]["train"],
         "data_note": record["data"]["note"],
         "recipe": recipe_in_words(record["settings"]["recipe"], record["data"]["augment"]),
         "epochs": " + ".join(str(phase["epochs_done"]) for phase in record["training"]),

@@ -1,5 +1,6 @@
 """Figures: each function takes a long frame and an ax, and returns the ax. Nothing is saved here."""
 
+from eecore.plotting.answers import answer_map
 from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, budget_bars, differences
 from eecore.plotting.facets import facets, forests, side_by_side
 from eecore.plotting.profiles import heat_map, profile
@@ -12,6 +13,7 @@ __all__ = [
     "RegimeStyle",
     "accuracy_cost",
     "accuracy_per_exit",
+    "answer_map",
     "budget_bars",
     "differences",
     "facets",
