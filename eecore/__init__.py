@@ -34,7 +34,7 @@ from eecore.training import (
 )
 
 if TYPE_CHECKING:
-    from eecore.recommendation import Recommendation, recommend
+    from eecore.recommendation.advice import Recommendation, recommend
 
 __all__ = [
     "DataError",
@@ -67,5 +67,5 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Recommendations are imported when they are asked for: processes that train need no statistics and no figures."""
     if name in ("Recommendation", "recommend"):
-        return getattr(importlib.import_module("eecore.recommendation"), name)
+        return getattr(importlib.import_module("eecore.recommendation.advice"), name)
     raise AttributeError(f"module 'eecore' has no attribute {name!r}")

@@ -11,10 +11,10 @@ from rich.table import Table
 from eecore import lab
 from eecore.cli_data import console
 from eecore.errors import SettingError
-from eecore.recommendation import FINAL, Recommendation, recommend
-from eecore.recommendation_runs import evidence_of_records, evidence_of_results, quick_grid, stored
+from eecore.recommendation.advice import FINAL, Recommendation, recommend
+from eecore.recommendation.runs import evidence_of_records, evidence_of_results, quick_grid, stored
+from eecore.recommendation.words import gap_in_words, label
 from eecore.training import Run, Store
-from eecore.words_recommendation import gap_in_words, label
 
 EXAMPLE = "Example: python -m eecore recommend --model vit_nano --dataset mnist1d --budget 0.5 --training same-total"
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 import eecore
 from build import FILE, hand_out
-from eecore import claimed, evidence, lab, notebook, plotting, words_claims
+from eecore import evidence, lab, notebook, plotting
 from eecore.errors import EecoreError, SettingError
 from eecore.evidence import Claim, Reading, cell_verdicts, claim_verdicts, read_claims, reading_verdicts, readings
+from eecore.pages import claimed, words_claims
 
 UP = Reading(name="X1", says="it rises", measure="area", regimes=("mixed", "joint"), expects="above", page="02_regimes")
 SOME = UP.model_copy(update={"name": "X2", "holds": "some"})

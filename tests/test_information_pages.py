@@ -10,7 +10,7 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from eecore import data, models, words_information
+from eecore import data, models
 from eecore.analysis import information_checks as checks
 from eecore.analysis import information_known as known
 from eecore.analysis import information_measures as measures
@@ -22,6 +22,7 @@ from eecore.analysis.over_runs import NETWORK
 from eecore.analysis.similarity import linear_probe
 from eecore.errors import SettingError
 from eecore.evidence import interval
+from eecore.pages import words_information
 from eecore.plotting import information as figures
 
 # --- data of which the information is known

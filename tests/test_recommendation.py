@@ -16,12 +16,14 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import eecore
-from eecore import decisions, lab, plotting, recommendation_runs, tables
+from eecore import lab, plotting, tables
 from eecore.cli import main
 from eecore.errors import SettingError
 from eecore.evidence import corrected
-from eecore.recommendation import COLUMNS, FINAL, recommend
-from eecore.recommendation_runs import evidence_of_records, evidence_of_results, quick_grid, stored
+from eecore.recommendation import decisions
+from eecore.recommendation import runs as recommendation_runs
+from eecore.recommendation.advice import COLUMNS, FINAL, recommend
+from eecore.recommendation.runs import evidence_of_records, evidence_of_results, quick_grid, stored
 from eecore.training import Store, grid, sweep
 
 COST = {"disjoint": 55, "joint": 50, "joint_long": 100, "mixed": 99}

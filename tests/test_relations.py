@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eecore import relations, words
+from eecore import words
+from eecore.pages import relations
 
 CELL = {"dataset": "d", "model": "m"}
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from eecore import calibrated, data, factors, samples, tables
+from eecore import data, tables
 from eecore.errors import SettingError
 from eecore.inference import accuracy_per_exit, curve, difficulty, exit_taken, outcome, score, spread_thresholds
+from eecore.pages import calibrated, factors, samples
 from eecore.training import Result, Store, grid, sweep
 
 BUDGET = 0.8

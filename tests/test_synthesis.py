@@ -8,9 +8,10 @@ import pytest
 import torch
 
 import eecore
-from eecore import data, relations
+from eecore import data
 from eecore.analysis import activations, connectivity, gradients, hessian, similarity, synthesis
 from eecore.errors import SettingError
+from eecore.pages import relations
 
 RUN = synthesis.RUN
 

@@ -16,8 +16,8 @@ def answer_map(frame: pd.DataFrame, ax: Axes, regimes: Sequence[str] = ()) -> Ax
     """A cell for each answer, in the colour of the recommended regime: strong where it is told apart from the next.
 
     Args:
-        frame: one row per answer, such as from eecore.decisions.map_of; columns group (the row of the map), column (its
-            column, text), regime, apart, text (written into the cell).
+        frame: one row per answer, such as from eecore.recommendation.decisions.map_of; columns group (the row of the
+            map), column (its column, text), regime, apart, text (written into the cell).
         ax: where to draw; groups from the top, columns from the left, as they come.
         regimes: of the legend; empty: those of the frame.
     Returns:

@@ -18,7 +18,7 @@ def at_each_length(found: pd.DataFrame) -> str:
     """At which lengths of training a regime is ahead at equal cost, a Markdown line for each model, outcome and pair.
 
     Args:
-        found: from tables.estimates of eecore.training_budget.at_equal_cost, with columns model, outcome, pair and
+        found: from tables.estimates of training_budget.at_equal_cost, with columns model, outcome, pair and
             epochs.
     """
     lines = []
@@ -55,7 +55,7 @@ def left_out(differences: pd.DataFrame) -> str:
     """How many runs could not be compared, because the reference has none that is as cheap, or as dear.
 
     Args:
-        differences: from eecore.training_budget.at_equal_cost.
+        differences: from eecore.pages.training_budget.at_equal_cost.
     """
     runs = differences.drop_duplicates(["dataset", "model", "regime", "epochs", "seed"])
     missing = runs[runs["difference"].isna()]
@@ -72,7 +72,7 @@ def survival(found: pd.DataFrame) -> str:
     """Which conclusions survive the other settings, a Markdown line for each model and conclusion.
 
     Args:
-        found: from eecore.sensitivity.compared. The base may stand in it several times.
+        found: from eecore.pages.sensitivity.compared. The base may stand in it several times.
     """
     lines = []
     judged = found.assign(verdict=verdicts(found))
@@ -113,7 +113,7 @@ def unequal_budgets(ratios: pd.DataFrame, slack: float = 0.05) -> str:
     """Under which settings the control that may spend mixed's budget does not spend it.
 
     Args:
-        ratios: from eecore.sensitivity.cost_ratio. The base may stand in it several times.
+        ratios: from eecore.pages.sensitivity.cost_ratio. The base may stand in it several times.
         slack: a mean ratio within this fraction of 1 counts as equal.
     """
     usual = ratios.loc[ratios["base"], "ratio"].mean()
@@ -131,7 +131,7 @@ def chosen_splits(best: pd.DataFrame) -> str:
     """Which split was chosen, a Markdown line for each model and outcome.
 
     Args:
-        best: from eecore.training_budget.best_inner_split.
+        best: from eecore.pages.training_budget.best_inner_split.
     """
     lines = []
     for (model, outcome), part in best.drop_duplicates(["model", "outcome", "seed"]).groupby(
@@ -147,7 +147,7 @@ def front_in_words(points: pd.DataFrame) -> str:
     """Whose points the front consists of, a Markdown line for each model and outcome.
 
     Args:
-        points: from eecore.pareto.fronts.
+        points: from eecore.pages.pareto.fronts.
     """
     lines = []
     for (model, outcome), part in points.groupby(["model", "outcome"], sort=False):
@@ -164,7 +164,7 @@ def chosen_settings(best: pd.DataFrame) -> str:
     """Under which setting each regime is best on validation, a Markdown line for each.
 
     Args:
-        best: from eecore.sensitivity.own_best.
+        best: from eecore.pages.sensitivity.own_best.
     """
     lines = []
     for (model, regime), part in best.groupby(["model", "regime"], sort=False):

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from eecore.claimed import GRID, RECORDS
 from eecore.evidence.claims import Claim, Reading
 from eecore.evidence.ledger import CONTRADICTED, SUPPORTED, UNDECIDED
+from eecore.pages.claimed import GRID, RECORDS
 
 __all__ = ["SOURCES", "claim_text", "counts_in_words", "ledger_rows", "reading_table", "summary", "summary_table"]
 

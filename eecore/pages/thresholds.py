@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from eecore import tables
-from eecore.contrasts import each_difference
 from eecore.errors import choose
 from eecore.evidence import Estimate, verdict
 from eecore.inference import resampled_budgets
 from eecore.inference.resample import ONE
-from eecore.pooling import over_cells
+from eecore.pages.contrasts import each_difference
+from eecore.pages.pooling import over_cells
 from eecore.tables import RUN_COLUMNS
 from eecore.training import Result
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from eecore.errors import SettingError, choose
-from eecore.recommendation import FINAL, IN_WORDS, TRAININGS, Recommendation, recommend
-from eecore.words_recommendation import gap_in_words, label
+from eecore.recommendation.advice import FINAL, IN_WORDS, TRAININGS, Recommendation, recommend
+from eecore.recommendation.words import gap_in_words, label
 
 __all__ = ["answers", "decision_table", "decision_tree", "leads", "map_of", "runs_behind"]
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from eecore.pages.training_budget import share_before
 from eecore.tables import RUN_COLUMNS
 from eecore.training import Result
-from eecore.training_budget import share_before
 
 __all__ = ["epoch_seconds", "seconds_table", "typical_seconds"]
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from eecore.errors import SettingError, choose
 from eecore.inference.checks import Number
+from eecore.pages.relations import outcomes
 from eecore.plotting import regime_style
-from eecore.relations import outcomes
 from eecore.tables import RUN_COLUMNS, training_costs
 from eecore.training import Phase, Result, Run, disjoint, grid, joint, mixed
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from eecore.contrasts import each_difference
 from eecore.errors import SettingError
 from eecore.evidence import (
     between_cells,
@@ -17,6 +16,7 @@ from eecore.evidence import (
     seeds_needed,
     sign_flip,
 )
+from eecore.pages.contrasts import each_difference
 from eecore.plotting import regime_style
 
 __all__ = [

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from eecore import inference
-from eecore.samples import taken_within
+from eecore.pages.samples import taken_within
 from eecore.tables import RUN_COLUMNS
 from eecore.training import Result
 
@@ -62,7 +62,7 @@ def judged(results: Iterable[Result], rule: str, budget: float) -> pd.DataFrame:
 
     Args:
         results: runs.
-        rule, budget: as in `eecore.samples.taken_within`; of a run that the budget does not fit all samples alone are
+        rule, budget: as in `samples.taken_within`; of a run that the budget does not fit all samples alone are
             judged.
     Returns:
         Columns dataset, model, regime, seed, judged, and those of `eecore.inference.calibration`. One row per run and

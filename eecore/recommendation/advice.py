@@ -1,7 +1,7 @@
 """Which regime should I train for my model, data and budget? The answer of a frame of runs, with its uncertainty.
 
 A cell is a data set and a model; the runs of one cell are paired over source and seed. Where a group has several cells,
-the cell is the unit (eecore.pooling).
+the cell is the unit (eecore.pages.pooling).
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ import pandas as pd
 
 from eecore.errors import SettingError, choose
 from eecore.evidence import corrected
-from eecore.pooling import over_cells
-from eecore.recommendation_groups import groups, within
-from eecore.words_recommendation import in_words
+from eecore.pages.pooling import over_cells
+from eecore.recommendation.groups import groups, within
+from eecore.recommendation.words import in_words
 
 __all__ = ["COLUMNS", "FINAL", "TRAININGS", "Recommendation", "recommend"]
 
@@ -84,10 +84,10 @@ def recommend(
     """The regime that runs like mine recommend.
 
     Where there are no such runs, a broader group answers and the words say so: the same network on data of the same
-    size, its family on the same data, and so on to all runs; see eecore.recommendation_groups.
+    size, its family on the same data, and so on to all runs; see eecore.recommendation.groups.
 
     Args:
-        evidence: one row per run and budget, with the columns COLUMNS; from eecore.recommendation_runs.
+        evidence: one row per run and budget, with the columns COLUMNS; from eecore.recommendation.runs.
         model, dataset: names; None: any.
         family: of networks, such as "transformer"; None: the model's, or any.
         budget: of inference, as a fraction of the backbone's multiply-adds, one of those in the evidence; or FINAL.

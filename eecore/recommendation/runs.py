@@ -8,8 +8,8 @@ import pandas as pd
 
 from eecore import data, tables
 from eecore.lab import Records
-from eecore.recommendation import COLUMNS
-from eecore.recommendation_groups import family_of
+from eecore.recommendation.advice import COLUMNS
+from eecore.recommendation.groups import family_of
 from eecore.tables import RUN_COLUMNS
 from eecore.training import Result, Run, Store, grid
 from eecore.training.chain import read_result
@@ -60,8 +60,7 @@ def evidence_of_results(
         rule: exit rule; its threshold is chosen on validation, accuracy is on test.
         budgets: fractions of the backbone's multiply-adds.
     Returns:
-        The columns of eecore.recommendation.COLUMNS, source "grid"; accuracy is NaN where a budget is below the first
-        exit's cost.
+        The columns of advice.COLUMNS, source "grid"; accuracy is NaN where a budget is below the first exit's cost.
     """
     if not results:
         return pd.DataFrame(columns=COLUMNS)

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from eecore import data
-from eecore.samples import cells, deciles, difficulties, rank_correlation
+from eecore.pages.samples import cells, deciles, difficulties, rank_correlation
 from eecore.tables import RUN_COLUMNS
 from eecore.training import Result
 

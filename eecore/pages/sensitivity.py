@@ -7,7 +7,7 @@ import pandas as pd
 
 from eecore import tables
 from eecore.errors import SettingError, choose
-from eecore.relations import outcomes
+from eecore.pages.relations import outcomes
 from eecore.training import Recipe, Result, Run, default_recipe, grid
 
 __all__ = ["ASKED", "REGIMES", "Varied", "compared", "cost_ratio", "own_best", "plan", "varied_outcomes"]

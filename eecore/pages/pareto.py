@@ -8,8 +8,8 @@ import pandas as pd
 from eecore.errors import choose
 from eecore.evidence import interval
 from eecore.inference.checks import Number, Numbers
+from eecore.pages.training_budget import CELL, COSTS
 from eecore.plotting import regime_style
-from eecore.training_budget import CELL, COSTS
 
 __all__ = ["front_table", "fronts", "undominated"]
 

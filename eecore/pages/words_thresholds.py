@@ -1,12 +1,12 @@
-"""Sentences about thresholds from few validation samples and from test, from the frames of eecore.thresholds."""
+"""Sentences about thresholds from few validation samples and from test, from the frames of eecore.pages.thresholds."""
 
 import pandas as pd
 
 from eecore.evidence import Estimate, verdict
 from eecore.inference.resample import ONE, PER_EXIT
-from eecore.pooling import over_cells
+from eecore.pages.pooling import over_cells
+from eecore.pages.thresholds import ALL, CELL
 from eecore.tables import RUN_COLUMNS
-from eecore.thresholds import ALL, CELL
 
 __all__ = ["added_in_words", "methods_in_words", "spent_in_words"]
 
