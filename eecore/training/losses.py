@@ -17,11 +17,11 @@ from eecore.metrics import mean_squared_error, pearson
 from eecore.shapes import Float, Int
 from eecore.training.recipe import Recipe
 
-Losses = Callable[[Tensor, Target], Tensor]  # outputs (J, B, C or O) and target -> loss of each exit (J)
+Losses = Callable[[Tensor, Target], Tensor]  # outputs (J, B, C or O) and target -> loss of each exit and sample (J, B)
 
 
 def losses_of(task: str, recipe: Recipe) -> Losses:
-    """The loss of each exit that `recipe` trains a task with."""
+    """The loss of each exit and sample that `recipe` trains a task with."""
     if task == "classification":
         return lambda logits, target: _mixed_losses(logits, target, recipe.label_smoothing)
     each = gaussian_losses if recipe.loss == "gaussian" else squared_losses
@@ -39,30 +39,30 @@ def _cross_entropies(logits: Float[Tensor, "J B C"], y: Int[Tensor, " B"], smoot
     return each.view(exits, batch)
 
 
-def _mixed_losses(logits: Float[Tensor, "J B C"], target: Target, smoothing: float) -> Float[Tensor, " J"]:
+def _mixed_losses(logits: Float[Tensor, "J B C"], target: Target, smoothing: float) -> Float[Tensor, "J B"]:
     """Cross-entropy with labels of which `share` is y's and the rest the other's; it is linear in the labels."""
     if target.other is None or target.share is None:
-        return exit_losses(logits, target.y, smoothing)
+        return _cross_entropies(logits, target.y, smoothing)
     own = _cross_entropies(logits, target.y, smoothing)
     other = _cross_entropies(logits, target.other, smoothing)
-    return torch.lerp(other, own, target.share).mean(dim=1)
+    return torch.lerp(other, own, target.share)
 
 
-def squared_losses(outputs: Float[Tensor, "J B 1"], y: Float[Tensor, " B"]) -> Float[Tensor, " J"]:
-    """Mean squared error of each exit, in the squared unit of `y`."""
-    return (outputs[:, :, 0] - y).square().mean(dim=1)
+def squared_losses(outputs: Float[Tensor, "J B 1"], y: Float[Tensor, " B"]) -> Float[Tensor, "J B"]:
+    """Squared error of each exit and sample, in the squared unit of `y`."""
+    return (outputs[:, :, 0] - y).square()
 
 
-def gaussian_losses(outputs: Float[Tensor, "J B 2"], y: Float[Tensor, " B"]) -> Float[Tensor, " J"]:
+def gaussian_losses(outputs: Float[Tensor, "J B 2"], y: Float[Tensor, " B"]) -> Float[Tensor, "J B"]:
     """Negative log-likelihood of a Gaussian with predicted mean m and log variance s, up to log(2 pi) / 2.
 
-    (s + (y - m)^2 exp(-s)) / 2, the mean over the batch, in nats.
+    (s + (y - m)^2 exp(-s)) / 2 of each exit and sample, in nats.
 
     Source:
         Nix and Weigend 1994, Estimating the mean and variance of the target probability distribution, ICNN.
     """
     mean, log_variance = outputs.unbind(dim=2)
-    return 0.5 * (log_variance + (y - mean).square() * torch.exp(-log_variance)).mean(dim=1)
+    return 0.5 * (log_variance + (y - mean).square() * torch.exp(-log_variance))
 
 
 def judge(outputs: Float[Tensor, "J N C"], y: Tensor, task: str, recipe: Recipe) -> dict[str, Any]:
