@@ -123,6 +123,8 @@ def execute(job: Job, target: Path) -> float:
         "PYTHONPATH": str(ROOT),
         "EECORE_STORE": _store(),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        # two pages at once on as many cores: threads that wait for each other's core take many times as long
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or "1",
     }
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

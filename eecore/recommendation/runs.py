@@ -24,7 +24,7 @@ QUICK: dict[str, Any] = {  # what the pages of the main comparison train
     "regimes": ["disjoint", "joint", "mixed", "joint_long"],
     "seeds": [0, 1, 2, 3, 4],
     "more_seeds": [5, 6, 7, 8, 9],
-    "epochs": 10,
+    "epochs": 8,
 }
 
 
