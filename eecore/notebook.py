@@ -26,8 +26,6 @@ from eecore.parameters import check_parameters
 from eecore.provenance import commit
 from eecore.training.result import Result
 
-FILE = "application/vnd.eecore.file+json"  # kind of output from which the build takes files of the book
-
 
 class Page:
     """One notebook of the book.
@@ -99,7 +97,7 @@ class Page:
         source = f"data:application/json;base64,{base64.b64encode(text.encode()).decode()}"
         link = f'<a download="{html.escape(name)}" href="{source}">{html.escape(name)}</a>'
         shown = f'<p class="eecore-file">{html.escape(what)}: {link} ({len(text.encode()) / 1000:.0f} kB)</p>'
-        display({"text/html": shown, FILE: {"name": name, "text": text}}, raw=True)
+        display(HTML(shown))
 
     def command(self, *words: str) -> None:
         """Run `python -m eecore WORDS` in this process, and show it as a terminal would: the line, and what it prints.

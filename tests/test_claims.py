@@ -1,6 +1,5 @@
 """The ledger: claims as data, verdicts from numbers, and no verdict that somebody typed."""
 
-import base64
 import json
 import re
 import shutil
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eecore
-from build import FILE, hand_out
+from build import hand_out
 from eecore import evidence, lab, notebook, plotting
 from eecore.errors import EecoreError, SettingError
 from eecore.evidence import Claim, Reading, cell_verdicts, claim_verdicts, read_claims, reading_verdicts, readings
@@ -317,17 +316,14 @@ def test_the_search_for_typed_verdicts_finds_them(sentence):
 
 def test_a_page_offers_plain_data_as_a_file_and_the_build_hands_it_out(monkeypatch, tmp_path):
     shown = []
-    monkeypatch.setattr(notebook, "display", lambda data, raw: shown.append(data))
+    monkeypatch.setattr(notebook, "display", shown.append)
     page = notebook.Page("22_claims", {})
     page.file("numbers.json", [{"a": 1.5, "b": None}], "Some numbers")
-    text, link = shown[0][notebook.FILE]["text"], shown[0]["text/html"]
-    encoded = re.search(r"base64,([^\"]*)", link)[1]
-    assert json.loads(text) == json.loads(base64.b64decode(encoded)) == [{"a": 1.5, "b": None}]
-    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("display_data", data=shown[0])])
+    output = nbformat.v4.new_output("display_data", data={"text/html": shown[0].data})
+    cell = nbformat.v4.new_code_cell(outputs=[output])
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "page.ipynb")
-    assert FILE == notebook.FILE
     hand_out(tmp_path, tmp_path)
-    assert (tmp_path / "numbers.json").read_text(encoding="utf-8") == text
+    assert json.loads((tmp_path / "numbers.json").read_text(encoding="utf-8")) == [{"a": 1.5, "b": None}]
     for wrong in (float("nan"), {1, 2}):
         with pytest.raises(EecoreError, match=r"22_claims: numbers\.json cannot be written as JSON"):
             page.file("numbers.json", wrong, "Some numbers")
