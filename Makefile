@@ -54,6 +54,7 @@ serve: $(STAMP)
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .
+	@$(PY) -m ruff check -q --select F821 notebooks
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
