@@ -13,7 +13,7 @@ STAMP := .venv/.installed
 .SUFFIXES:
 
 help:
-	@echo 'make book      execute every notebook and render the book (about 15 minutes the first time)'
+	@echo 'make book      execute every notebook and render the book (about 20 minutes the first time)'
 	@echo 'make test      run all tests'
 	@echo 'make notebook  execute one notebook with your parameters and show where it is, for instance'
 	@echo '               make notebook NB=02_regimes ARGS="-p datasets [digits] -p seeds [0,1]"'
