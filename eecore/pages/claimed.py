@@ -1,24 +1,25 @@
 """What the claims speak of, measured: one number per reading, data, model and seed, from runs and from records."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from eecore import inference, tables
 from eecore.analysis import synthesis
-from eecore.evidence.claims import Reading
+from eecore.evidence import CLAIMS, Reading, cell_verdicts, claim_verdicts, reading_verdicts, readings
 from eecore.lab import Records
 from eecore.training import Result
 
-__all__ = ["GRID", "RECORDS", "REGIMES", "measured_in_records", "measured_in_runs", "values"]
+__all__ = ["GRID", "RECORDS", "REGIMES", "Ledger", "ledger", "measured_in_records", "measured_in_runs", "values"]
 
 GRID, RECORDS = "grid", "records"  # where numbers come from
 REGIMES = ("disjoint", "joint", "mixed", "joint_long")  # that the claims speak of
 RULES = ("confidence", "entropy")
 LOW, FULL = 0.25, 1.0  # budgets, as fractions of the backbone's cost
 RUN = tables.RUN_COLUMNS
-_ANALYSES = {"middle_pull": "middle_pull", "rank_first": "rank_first", "rank_last": "rank_last", "barrier": "barrier"}
+ANALYSES = ("middle_pull", "rank_first", "rank_last", "barrier")  # columns of synthesis.characteristics
 
 
 def measured_in_runs(
@@ -55,7 +56,7 @@ def measured_in_runs(
     seen = [run for run in looked_into if seeds is None or run.run.seed in set(seeds)]
     if seen:
         found = synthesis.characteristics(seen, progress)
-        parts |= {measure: _named(found, column) for measure, column in _ANALYSES.items()}
+        parts |= {name: _named(found, name) for name in ANALYSES}
     return tables.stacked(parts, "measure").dropna(subset=["value"]).reset_index(drop=True)
 
 
@@ -109,6 +110,37 @@ def values(measured: Mapping[str, pd.DataFrame], readings: Mapping[str, Reading]
             rows.append(part.assign(reading=name, source=source))
     whole = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     return whole.reindex(columns=["reading", "source", "dataset", "model", "seed", "value"])
+
+
+class Ledger(NamedTuple):
+    """What was judged: readings in cells, readings, claims; frames as in eecore.evidence.ledger."""
+
+    cells: pd.DataFrame
+    readings: pd.DataFrame
+    claims: pd.DataFrame
+
+
+def ledger(
+    results: Iterable[Result],
+    records: Records,
+    analysed: Sequence[str],
+    seeds: Sequence[int],
+    level: float = 0.95,
+    correction: str = "holm",
+    agreement: float = 0.5,
+) -> Ledger:
+    """All claims held against runs and against published records.
+
+    Args:
+        results, analysed, seeds: as in `measured_in_runs`.
+        records: as in `measured_in_records`.
+        level, correction, agreement: as in evidence.cell_verdicts and evidence.reading_verdicts.
+    """
+    tests = readings()
+    measured = {GRID: measured_in_runs(results, analysed, seeds), RECORDS: measured_in_records(records)}
+    cells = cell_verdicts(values(measured, tests), tests, level, correction)
+    judged = reading_verdicts(cells, tests, agreement, level)
+    return Ledger(cells, judged, claim_verdicts(judged, CLAIMS))
 
 
 def _of_reading(frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:

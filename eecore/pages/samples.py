@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from eecore import data, inference
@@ -215,9 +215,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
         >>> rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([1.0, 8.0, 27.0]))
         1.0
     """
-    x, y = (rankdata(values) - (len(values) + 1) / 2 for values in (a, b))
-    size = np.sqrt((x @ x) * (y @ y))
-    return float(np.clip(x @ y / size, -1.0, 1.0)) if size > 0 else float("nan")
+    return float("nan") if np.ptp(a) == 0 or np.ptp(b) == 0 else float(spearmanr(a, b).statistic)
 
 
 def examples(results: Sequence[Result], classes: int = CLASSES_SHOWN) -> pd.DataFrame:
