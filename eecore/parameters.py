@@ -53,16 +53,16 @@ def integer(least: int, most: int) -> Callable[[str, object], int]:
     return check
 
 
-def _seeds(name: str, value: object) -> list[int]:
-    return [integer(0, 2**31 - 1)(name, item) for item in _listed(name, value, "[0, 1, 2]")]
+def _integers(least: int, most: int, example: str) -> Callable[[str, object], list[int]]:
+    """A check for a list of integers in [least, most]."""
+    return lambda name, value: [integer(least, most)(name, item) for item in _listed(name, value, example)]
+
+
+_seeds = _integers(0, 2**31 - 1, "[0, 1, 2]")
 
 
 def _more_seeds(name: str, value: object) -> list[int]:
     return [] if value in ([], ()) else _seeds(name, value)
-
-
-def _sizes(name: str, value: object) -> list[int]:
-    return [integer(1, 1_000_000)(name, item) for item in _listed(name, value, "[25, 50, 100]")]
 
 
 def _budgets(name: str, value: object) -> list[float]:
@@ -70,11 +70,6 @@ def _budgets(name: str, value: object) -> list[float]:
         if isinstance(item, bool) or not isinstance(item, int | float) or not item > 0:
             raise SettingError(f"{name}: expected fractions of the backbone's MACs above 0, got {item!r}")
     return [float(item) for item in value]  # type: ignore[attr-defined]
-
-
-def _integers(least: int, most: int, example: str) -> Callable[[str, object], list[int]]:
-    """A check for a list of integers in [least, most]."""
-    return lambda name, value: [integer(least, most)(name, item) for item in _listed(name, value, example)]
 
 
 def _number(name: str, value: object, least: float | int, most: float | int, wanted: str) -> float:
@@ -124,7 +119,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "budgets": _budgets,
     "budget": _budget,
     "samples": integer(20, 1_000_000),
-    "sizes": _sizes,
+    "sizes": _integers(1, 1_000_000, "[25, 50, 100]"),
     "resamples": integer(1, 100_000),
     "rtol": _fraction,
     "noise": _fraction,
