@@ -66,15 +66,22 @@ class Page:
             )
         )
 
-    def table(self, frame: pd.DataFrame, caption: str) -> None:
-        """Show `frame` with a number and a caption; its cells are text already."""
+    def table(self, frame: pd.DataFrame, caption: str, wrap: bool = False) -> None:
+        """Show `frame` with a number and a caption; its cells are text already.
+
+        Args:
+            frame: the table.
+            caption: below its number.
+            wrap: whether long cells break lines, so that a wide table fits the page; otherwise it is scrolled.
+        """
         self._tables += 1
         label, anchor = self._label("Table", self._tables)
         body = frame.to_html(index=False, border=0, classes="table", na_rep="")
         body = body.replace(
             "<thead>", f"<caption><strong>{label}.</strong> {html.escape(caption)}</caption>\n<thead>", 1
         )
-        display(HTML(f'<div class="eecore-table" id="{anchor}" tabindex="0">{body}</div>'))
+        classes = "eecore-table eecore-wrap" if wrap else "eecore-table"
+        display(HTML(f'<div class="{classes}" id="{anchor}" tabindex="0">{body}</div>'))
 
     def say(self, text: str) -> None:
         """A paragraph whose numbers and verdicts were computed."""

@@ -71,13 +71,19 @@ def _common_title(titles: list[str]) -> str:
     Example:
         >>> _common_title(["band: 95% interval (n = 5)", "one seed, no interval", "band: 95% interval (n = 2 to 3)"])
         'band: 95% interval (n = 1 to 5)'
+        >>> _common_title(["bars: 95% interval (n = 5)", "band: 95% interval (n = 5)"])
+        'bars or band: 95% interval (n = 5)'
     """
     counted = [title for title in titles if "(n = " in title]
     if len(set(titles)) == 1 or not counted:
         return titles[0]
     numbers = [int(text) for title in counted for text in re.findall(r"\d+", title.partition("(n = ")[2])]
-    low = 1 if len(counted) < len(titles) else min(numbers)
-    return f"{counted[0].partition('(n = ')[0]}(n = {low} to {max(numbers)})"
+    low, high = 1 if len(counted) < len(titles) else min(numbers), max(numbers)
+    marks = list(dict.fromkeys(title.partition(": ")[0] for title in counted))
+    before, _, rest = marks[0].rpartition(" ")
+    named = f"{before} " * bool(before) + " or ".join([rest, *(mark.rpartition(" ")[2] for mark in marks[1:])])
+    seeds = f"n = {low}" if low == high else f"n = {low} to {high}"
+    return f"{named}: {counted[0].partition(': ')[2].partition('(n = ')[0]}({seeds})"
 
 
 def forests(

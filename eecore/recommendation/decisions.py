@@ -95,7 +95,8 @@ def map_of(found: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in found.sort_values("budget", kind="stable").itertuples():
         second = row.answer.table.iloc[1]
-        text = f"{100 * second['difference']:+.1f} {second['regime'].replace('_', ' ')}"
+        lead = round(100 * second["difference"], 1) + 0.0  # no minus zero
+        text = f"{lead:+.1f} {second['regime'].replace('_', ' ')}"
         about = {"group": row.group, "training": row.training, "column": _name(row.budget)}
         rows.append({**about, "regime": row.answer.regime, "apart": bool(second["apart"]), "text": text})
     order = list(dict.fromkeys(found["group"]))
