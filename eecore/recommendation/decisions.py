@@ -8,7 +8,7 @@ import pandas as pd
 
 from eecore.errors import SettingError, choose
 from eecore.recommendation.advice import FINAL, IN_WORDS, TRAININGS, Recommendation, recommend
-from eecore.recommendation.words import gap_in_words, label
+from eecore.recommendation.words import gap_in_words, label, points
 
 __all__ = ["answers", "decision_table", "decision_tree", "leads", "map_of", "runs_behind"]
 
@@ -95,8 +95,7 @@ def map_of(found: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in found.sort_values("budget", kind="stable").itertuples():
         second = row.answer.table.iloc[1]
-        lead = round(100 * second["difference"], 1) + 0.0  # no minus zero
-        text = f"{lead:+.1f} {second['regime'].replace('_', ' ')}"
+        text = f"{points(second['difference']):+.1f} {second['regime'].replace('_', ' ')}"
         about = {"group": row.group, "training": row.training, "column": _name(row.budget)}
         rows.append({**about, "regime": row.answer.regime, "apart": bool(second["apart"]), "text": text})
     order = list(dict.fromkeys(found["group"]))

@@ -6,12 +6,22 @@ import pandas as pd
 from eecore.plotting import regime_style
 
 CHEAPER = 0.9  # of the recommended regime's training: a saving that is worth a sentence
-__all__ = ["gap_in_words", "in_words", "label"]
+__all__ = ["gap_in_words", "in_words", "label", "points"]
 
 
 def label(regime: str) -> str:
     """The name of a regime in prose."""
     return regime_style(regime).label
+
+
+def points(fraction: float) -> float:
+    """A fraction in percentage points, rounded as it is shown; never minus zero.
+
+    Example:
+        >>> points(-0.0001), points(0.0213)
+        (0.0, 2.1)
+    """
+    return round(100 * fraction, 1) + 0.0
 
 
 def gap_in_words(row: pd.Series) -> str:
@@ -21,8 +31,8 @@ def gap_in_words(row: pd.Series) -> str:
         >>> gap_in_words(pd.Series({"difference": 0.021, "low": 0.012, "high": 0.03}))
         '2.1 [1.2, 3.0]'
     """
-    text = f"{100 * row['difference']:.1f}"
-    return text if np.isnan(row["low"]) else f"{text} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+    text = f"{points(row['difference']):.1f}"
+    return text if np.isnan(row["low"]) else f"{text} [{points(row['low']):.1f}, {points(row['high']):.1f}]"
 
 
 def in_words(
