@@ -16,7 +16,7 @@ from eecore.analysis.landscape import evaluate, filter_normalised_direction, pla
 from eecore.analysis.rank_tables import rank_table
 from eecore.analysis.similarity import cka_matrix
 from eecore.analysis.untouched import untouched
-from eecore.inference import curve, exit_taken, score, solve
+from eecore.inference import budgeted_batch, curve, exit_rules, exit_taken, make_rule, outcome, score, solve
 from eecore.training.optim import torch_settings
 
 FALLING = (8192, 8192, 4096, 4096, 2048, 2048, 1024, 1024)  # a ResNet whose stages halve features x positions
@@ -140,3 +140,38 @@ def budgets(repeats: int = 5, samples: int = 10_000, exits: int = 5, classes: in
         took = in_turn({"budgets": timed(all_budgets)}, repeats)
     name = f"budgets, {BUDGETS} of MSDNet's, {samples} x {exits} exits x {classes} classes"
     return [row(name, took["budgets"], "s", "limit of the project", "<= 0.15")]
+
+
+def budgeted(repeats: int = 5, samples: int = 10_000, exits: int = 5, classes: int = 100) -> list[Row]:
+    """39 budgets from logits to accuracies on as many test samples, against one budget after the other."""
+    logits, y, macs = _exits(samples, exits, classes)
+    wanted = np.linspace(macs[0], macs[-1], BUDGETS + 2)[1:-1].tolist()
+
+    def one_by_one() -> None:
+        certainty = score(logits)
+        for budget in wanted:
+            outcome(logits, y, macs, solve(certainty, macs, budget))
+
+    with torch_settings(1):
+        took = in_turn(
+            {"loop": timed(one_by_one), "batch": timed(lambda: budgeted_batch(logits, logits, y, macs, wanted))},
+            repeats,
+        )
+    name = f"budgeted batch, {BUDGETS} budgets, {samples} x {exits} exits x {classes} classes, validation and test"
+    faster = ratios(took["loop"], took["batch"])
+    return [
+        row(name, took["batch"], "s", "limit of the project", "<= 0.15"),
+        row(f"{name}, faster", faster, "x", "budget by budget"),
+    ]
+
+
+def exit_rule_curves(repeats: int = 5, samples: int = 10_000, exits: int = 5, classes: int = 100) -> list[Row]:
+    """The curve of 100 thresholds under every rule that is an object, fitting left out."""
+    logits, y, macs = _exits(samples, exits, classes)
+    few = slice(0, max(2, samples // 10))  # enough to fit what is fitted
+    made = {name: make_rule(name, logits[:, few], y[few]) for name in exit_rules()}
+    objects = {name: rule for name, rule in made.items() if not isinstance(rule, str)}
+    with torch_settings(1):
+        took = in_turn({name: timed(partial(curve, logits, y, macs, rule)) for name, rule in objects.items()}, repeats)
+    size = f"{samples} x {exits} exits x {classes} classes"
+    return [row(f"curve, {name}, 100 thresholds, {size}", took[name], "s") for name in objects]

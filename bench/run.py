@@ -21,6 +21,8 @@ SUITES: Suites = {
     "kde": analysis.kde,
     "curve": analysis.threshold_curve,
     "budgets": analysis.budgets,
+    "budgeted-batch": analysis.budgeted,
+    "exit-rules": analysis.exit_rule_curves,
     "train-backbone": training.train_backbone,
     "train-all": training.train_all,
     "train-heads": training.train_heads,

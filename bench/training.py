@@ -21,7 +21,7 @@ from eecore.models import MultiExit
 from eecore.training import Phase, Recipe
 from eecore.training.loop import split_logits, train_phase
 from eecore.training.optim import torch_settings
-from eecore.training.regimes import Trains
+from eecore.training.phases import Trains
 
 EXITS = (0, 2, 4, 6, 7)
 TITLES: dict[Trains, str] = {"backbone": "phase 1", "all": "phase 2", "heads": "phase 3"}

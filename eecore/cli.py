@@ -12,6 +12,8 @@ from rich.table import Table
 
 from eecore import cli_data, data, models
 from eecore.cli_data import console
+from eecore.cli_methods import EXAMPLE as METHODS
+from eecore.cli_methods import methods_command
 from eecore.cli_recommend import EXAMPLE as RECOMMEND
 from eecore.cli_recommend import recommend_command
 from eecore.data.own import with_size
@@ -33,6 +35,7 @@ app.add_typer(runs_app, name="runs", epilog="Example: python -m eecore runs list
 app.add_typer(cli_data.app, name="data", epilog="Example: python -m eecore data fetch cifar100")
 app.command("lab", epilog=EXAMPLE)(lab_command)
 app.command("recommend", epilog=RECOMMEND)(recommend_command)
+app.command("methods", epilog=METHODS)(methods_command)
 
 Dataset = Annotated[
     str, typer.Option(help="Name of a data set (`eecore data` lists them), or images:DIR and the like.")
@@ -171,7 +174,7 @@ def runs_list(store: Folder = None) -> None:
             table.add_row(key, "unfinished" if here.record(key, "partial") else "empty", "", "", "", "", "")
             continue
         about, phases = record["identity"], record["phases"]
-        chain = " + ".join(f"{p['trains']}:{p['epochs']}" for p in phases)
+        chain = " + ".join(f"{p.get('rule') or p['trains']}:{p['epochs']}" for p in phases)
         seconds = f"{sum(p['seconds'] for p in phases):.1f}"
         size = f"{here.bytes(key) / 1000:.0f}"
         table.add_row(key, about["dataset"], about["model"], str(about["seed"]), chain, seconds, size)

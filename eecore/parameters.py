@@ -9,7 +9,9 @@ from typing import Any
 from eecore import data, inference, models
 from eecore.errors import SettingError, choose
 from eecore.evidence import CORRECTIONS
+from eecore.methods import METHODS
 from eecore.training import regimes
+from eecore.training.objectives import DISTILLATIONS, GRADIENTS, WEIGHTS
 
 
 def _listed(name: str, value: object, example: str) -> list[Any]:
@@ -86,6 +88,21 @@ def _factors(name: str, value: object) -> list[float]:
     return [_number(name, item, 1e-3, 1e3, "factors from 0.001 to 1000") for item in _listed(name, value, "[0.5, 2]")]
 
 
+def _by_model(known: Callable[[str], object], example: str) -> Callable[[str, object], dict[str, list[str]]]:
+    """A check for lists by model, such as heads, each entry passed to `known`."""
+
+    def check(name: str, value: object) -> dict[str, list[str]]:
+        if not isinstance(value, dict):
+            raise SettingError(f"{name}: expected lists by model, such as {example}, got {value!r}")
+        for model, items in value.items():
+            choose(name, model, models.names())
+            for item in _listed(name, items, example):
+                known(item)
+        return {model: list(items) for model, items in value.items()}
+
+    return check
+
+
 def _budget(name: str, value: object) -> float:
     return _budgets(name, [value])[0]
 
@@ -103,6 +120,16 @@ def _odd(name: str, value: object) -> int:
     return found
 
 
+def _head(value: object) -> None:
+    inner = value.removeprefix("cascade:") if isinstance(value, str) else value
+    choose("heads", inner, models.heads.names())
+
+
+def _place(value: object) -> None:
+    if not isinstance(value, str):
+        raise SettingError(f"places: expected descriptions such as 'every:2', got {value!r}")
+
+
 CHECKS: dict[str, Callable[[str, object], Any]] = {
     "dataset": _dataset,
     "source": _dataset,
@@ -116,6 +143,9 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "epochs": integer(1, 100_000),
     "rule": _name(inference.rules),
     "rules": _names(inference.rules, '["confidence", "entropy"]'),
+    "criteria": _names(lambda: list(inference.exit_rules()), '["confidence", "patience"]'),
+    "epsilon": _fraction,
+    "delta": _fraction,
     "budgets": _budgets,
     "budget": _budget,
     "samples": integer(20, 1_000_000),
@@ -133,9 +163,18 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "lengths": _integers(1, 100_000, "[2, 5, 10]"),
     "shares": _shares,
     "slack": lambda name, value: _number(name, value, 0, 1, "a fraction from 0 to 1"),
+    "methods": _names(lambda: ["plain", *METHODS], '["plain", "sdn"]'),
     "rates": _factors,
     "batches": _integers(1, 1_000_000, "[50, 200]"),
     "patiences": _integers(1, 100_000, "[2, 4]"),
+    "heads": _by_model(_head, '{"mlp_nano": ["mlp:2"]}'),
+    "places": _by_model(_place, '{"mlp_nano": ["every:2"]}'),
+    "weights": _names(lambda: list(WEIGHTS), '["linear", "adaloss"]'),
+    "gradient_rules": _names(lambda: list(GRADIENTS), '["equilibrium", "pcgrad"]'),
+    "teachers": _names(lambda: list(DISTILLATIONS), '["last", "later"]'),
+    "temperature": lambda name, value: _number(name, value, 0.1, 100, "a temperature from 0.1 to 100"),
+    "share": lambda name, value: _number(name, value, 0, 1, "a fraction from 0 to 1"),
+    "sgd_rates": _factors,
     "min_delta": lambda name, value: _number(name, value, 0, 1000, "a number from 0 to 1000"),
 }
 

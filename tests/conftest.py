@@ -25,10 +25,12 @@ def _missing():
     there = {
         "browser": bool(chromium()),
         "transformers": importlib.util.find_spec("transformers") is not None,
+        "torchjd": importlib.util.find_spec("torchjd") is not None,
     }
     how = {
         "browser": "install Chromium (Debian: apt install chromium)",
         "transformers": "pip install -c constraints.txt -e '.[text]'",
+        "torchjd": "pip install -c constraints.txt -e '.[oracles]'",
     }
     return {
         name: how[name] for name in there if not there[name] and not os.environ.get(f"EECORE_REQUIRE_{name.upper()}")

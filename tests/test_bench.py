@@ -115,6 +115,8 @@ SMALL = {
     "kde": lambda: analysis.kde(1, 20, 5),
     "curve": lambda: analysis.threshold_curve(1, 40, 3, 4),
     "budgets": lambda: analysis.budgets(1, 40, 3, 4),
+    "budgeted-batch": lambda: analysis.budgeted(1, 40, 3, 4),
+    "exit-rules": lambda: analysis.exit_rule_curves(1, 40, 3, 4),
     "train-backbone": lambda: training.phase("backbone", ">= 2.2", 1, 100, "resnet_nano"),
     "train-all": lambda: training.phase("all", ">= 2.2", 1, 100, "resnet_nano"),
     "train-heads": lambda: training.phase("heads", ">= 25", 1, 100, "resnet_nano"),

@@ -370,10 +370,39 @@ def test_a_state_may_be_several_tensors():
         ("macs:2", (3, 5)),
         ("macs:3", (2, 3, 5)),
         ("macs:6", (0, 1, 2, 3, 4, 5)),
+        ("fractions:.1", (1, 5)),
+        ("fractions:0.4,0.8", (2, 4, 5)),  # 30 of 100 is nearer to 40 than 60
+        ("fractions:0.01,0.02", (0, 1, 5)),  # a block has one exit: the second one moves on
+        ("fractions:0.95,0.99", (3, 4, 5)),  # and the first leaves a block for the second
     ],
 )
 def test_placement(exits, expected):
     assert place(exits, [5, 10, 30, 60, 90, 100]) == expected
+
+
+def test_the_fractions_of_shallow_deep_networks():
+    """Kaya et al. 2019: the block nearest to 15, 30, 45, 60, 75 and 90 % of the cost."""
+    assert place("sdn", [10 * i for i in range(1, 11)]) == place(
+        "fractions:0.15,0.3,0.45,0.6,0.75,0.9", [10 * i for i in range(1, 11)]
+    )
+    assert place("sdn", [5 * i for i in range(1, 21)]) == (2, 5, 8, 11, 14, 17, 19)
+    described = models.describe("resnet20", **CIFAR, exits="sdn", head="pooled")
+    assert len(described["exits"]) == 7
+    for fraction, macs in zip(models.placement.SDN, described["macs"], strict=False):
+        assert macs / described["backbone_macs"] == pytest.approx(fraction, abs=0.08)  # half a block's cost
+
+
+@given(
+    st.lists(st.integers(0, 1000), min_size=2, max_size=20),
+    st.lists(st.integers(1, 999), min_size=1, max_size=19, unique=True),
+)
+def test_fractions_give_so_many_ascending_exits_and_the_last(steps, thousandths):
+    macs = [sum(steps[: i + 1]) for i in range(len(steps))]
+    fractions = sorted(thousandths)[: len(macs) - 1]
+    exits = place("fractions:" + ",".join(f"{t / 1000:.3f}" for t in fractions), macs)
+    assert len(exits) == len(fractions) + 1
+    assert list(exits) == sorted(set(exits))
+    assert exits[-1] == len(macs) - 1
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=20), st.data())
@@ -394,6 +423,23 @@ def test_every_nth_has_equal_gaps_and_ends_at_the_last(blocks, data):
     assert exits[-1] == blocks - 1
     assert exits[0] < n
     assert {b - a for a, b in pairwise(exits)} <= {n}
+
+
+@pytest.mark.parametrize(
+    ("exits", "message"),
+    [
+        ("sdn", "^exits: 'sdn' asks for 6 exits before the last block, this model has 5 blocks before it$"),
+        ("fractions:.1,.2,.3,.4,.5,.6", "asks for 6 exits before the last block, this model has 5"),
+        *[
+            (f"fractions:{text}", "^exits: .*needs ascending numbers between 0 and 1, as in 'fractions:0.2,0.5'$")
+            for text in ("", "0.5,0.2", "0.5,0.5", "1.5", "1", "0", "0.0", "half", "0.2,", "-0.1", "nan")
+        ],
+    ],
+)
+def test_wrong_fractions_say_why(exits, message):
+    with pytest.raises(SettingError, match=message) as caught:
+        small(exits=exits)
+    assert "\n" not in str(caught.value)
 
 
 WRONG_EXITS = ["evry", "every:0", "every:7", "macs:7", "macs:", "every:-1", [3, 1], [1, 1], [6], [-1], [True]]

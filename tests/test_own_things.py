@@ -15,7 +15,7 @@ from traitlets.config import Config
 from eecore import data, inference, models, notebook
 from eecore.data import examples
 from eecore.errors import DataError, SettingError
-from eecore.training import Phase
+from eecore.training import register_regime
 from eecore.training.identity import source_text
 
 
@@ -123,7 +123,7 @@ def shell(monkeypatch):
     main = ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", main)
     monkeypatch.setattr(models, "_MAKERS", dict(models._MAKERS))
-    known = sys.modules[Phase.__module__]
+    known = sys.modules[register_regime.__module__]
     monkeypatch.setattr(known, "_REGIMES", dict(known._REGIMES))
     return InteractiveShell(user_module=main, config=Config(HistoryManager={"hist_file": ":memory:"}))
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from eecore.analysis.untouched import untouched
 from eecore.errors import SettingError, choose
 from eecore.models.backbone import reading
+from eecore.models.heads_cascade import in_turn
 from eecore.models.multi_exit import MultiExit
 from eecore.shapes import Float
 
@@ -73,7 +74,7 @@ def activations(
         for start in range(0, len(x), batch):
             outputs = model.block_outputs(x[start : start + batch].to(device))
             rows = slice(start, start + len(reading(outputs[0])))
-            scores = torch.stack([head(outputs[b]) for head, b in zip(model.heads, model.exits, strict=True)])
+            scores = torch.stack(in_turn(model.heads, [outputs[b] for b in model.exits]))
             if start == 0:  # one matrix per block, filled in place: no second copy of everything
                 logits = torch.empty(len(scores), len(x), scores.shape[2])
             logits[:, rows] = scores.cpu().float()

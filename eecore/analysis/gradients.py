@@ -25,6 +25,7 @@ from eecore.analysis.untouched import untouched
 from eecore.errors import SettingError
 from eecore.inference.checks import Number, check_labels
 from eecore.models import MultiExit
+from eecore.models.heads_cascade import in_turn
 from eecore.shapes import Float, Int
 
 Gradients = dict[int, Tensor]  # block -> (K, P)
@@ -73,7 +74,7 @@ def exit_gradients(
         parts = {block: parameters for block, parameters in parts.items() if parameters}
         out = {block: [_missing(parameters)] * model.n_exits for block, parameters in parts.items()}
         # Not model(x): stacked logits would send zeros back from the other heads, through all blocks.
-        logits = [head(state) for head, state in zip(model.heads, model.head_inputs(x), strict=True)]
+        logits = in_turn(model.heads, model.head_inputs(x))
         y = check_batch(torch.stack(logits), y)
         for k, exit_logits in enumerate(logits):
             loss = a[k] * F.cross_entropy(exit_logits, y)

@@ -1,5 +1,6 @@
-"""Leaving early: pure functions of stored logits. No model, no device, no waiting."""
+"""Leaving early: pure functions of stored logits, without a model, a device or waiting; and `live`, which runs one."""
 
+from eecore.inference.bounds import BOUNDS, p_values
 from eecore.inference.budget import budget_table, choose_threshold, solve
 from eecore.inference.calibration import (
     as_used,
@@ -8,6 +9,9 @@ from eecore.inference.calibration import (
     chance_error,
     reliability,
 )
+from eecore.inference.combining import Caching, GeometricEnsemble, ProductOfExperts
+from eecore.inference.counting import Agreement, patience, votes
+from eecore.inference.criteria import AboutRule, exit_rules, make_rule
 from eecore.inference.curve import accuracy_per_exit, area_under_curve, curve, envelope, outcome, spread_thresholds
 from eecore.inference.difficulty import (
     difficulty,
@@ -17,6 +21,9 @@ from eecore.inference.difficulty import (
     relative_difficulty,
     right_at_exits,
 )
+from eecore.inference.gate import LearnedGate
+from eecore.inference.live import Left, live
+from eecore.inference.protocol import ExitRule, Judgement, Rule, judge
 from eecore.inference.regression import (
     regression_curve,
     regression_outcome,
@@ -25,27 +32,51 @@ from eecore.inference.regression import (
     uncertainty,
 )
 from eecore.inference.resample import resampled_budgets
+from eecore.inference.risk import Controlled, conformal, controlled, losses_at
 from eecore.inference.rules import exit_taken, register_rule, rules, score
+from eecore.inference.targets import budgeted_batch, threshold_for_macs
 from eecore.inference.temperature import fit_temperature, scale
 
 __all__ = [
+    "BOUNDS",
+    "AboutRule",
+    "Agreement",
+    "Caching",
+    "Controlled",
+    "ExitRule",
+    "GeometricEnsemble",
+    "Judgement",
+    "LearnedGate",
+    "Left",
+    "ProductOfExperts",
+    "Rule",
     "accuracy_per_exit",
     "area_under_curve",
     "as_used",
     "budget_table",
+    "budgeted_batch",
     "calibration",
     "calibration_error",
     "chance_error",
     "choose_threshold",
+    "conformal",
+    "controlled",
     "curve",
     "difficulty",
     "envelope",
+    "exit_rules",
     "exit_taken",
     "fit_temperature",
+    "judge",
     "leaving_early",
+    "live",
+    "losses_at",
+    "make_rule",
     "outcome",
     "overthinking",
     "overthinking_per_sample",
+    "p_values",
+    "patience",
     "register_rule",
     "regression_curve",
     "regression_outcome",
@@ -60,5 +91,7 @@ __all__ = [
     "score",
     "solve",
     "spread_thresholds",
+    "threshold_for_macs",
     "uncertainty",
+    "votes",
 ]

@@ -17,6 +17,7 @@ from torch import Tensor
 from eecore.errors import SettingError
 from eecore.inference.checks import Number, Numbers, check_macs
 from eecore.inference.curve import accuracy_per_exit, curve
+from eecore.inference.protocol import Rule
 from eecore.shapes import Float, Int
 
 __all__ = ["BUDGETS", "budget_table", "choose_threshold", "solve"]
@@ -53,7 +54,7 @@ def budget_table(
     test_labels: Int[Tensor, " M"],
     macs: Numbers,
     backbone_macs: Number,
-    rule: str = "confidence",
+    rule: Rule = "confidence",
     budgets: Sequence[Number] = BUDGETS,
 ) -> pd.DataFrame:
     """Test accuracy within budgets, read in four ways.
@@ -75,7 +76,7 @@ def budget_table(
         test_logits, test_labels: of the M test samples.
         macs: multiply-adds per sample to reach and evaluate each exit; ascending.
         backbone_macs: multiply-adds per sample of stem, blocks and last head alone.
-        rule: one of `rules()`.
+        rule: one of `rules()`, or an object (see `exit_rules`).
         budgets: as fractions of `backbone_macs`, inf for no limit.
     Returns:
         One row per budget and choice: budget (fraction of the backbone's), choice, threshold, accuracy
@@ -143,17 +144,19 @@ def solve(validation_score: Float[Tensor, "K N"], macs: Numbers, budget_macs: Nu
 def solve_draws(certainty: Float[Tensor, "R K N"], shares: np.ndarray) -> Float[Tensor, "R K"]:
     """Thresholds of each of R draws of samples, such that `shares` of them leave at each exit, rounded as in `solve`.
 
+    The draws may be one set of samples R times (`expand`), for R budgets.
+
     Args:
         certainty: scores of the samples of each draw, in [0, 1].
-        shares: (K,), of `budget_shares`.
+        shares: (K,) for all draws, or (R, K) for each; of `budget_shares`.
     """
     draws, exits, samples = certainty.shape
-    leave_by = np.ceil(shares.cumsum() * samples - 1e-9).clip(0, samples).astype(int)
+    leave_by = torch.from_numpy(np.ceil(shares.cumsum(axis=-1) * samples - 1e-9).clip(0, samples).astype(np.int64))
     inside = torch.ones(draws, samples, dtype=torch.bool)
     thresholds = torch.zeros(draws, exits)
     for k in range(exits - 1):
         remaining = certainty[:, k].masked_fill(~inside, -1.0)  # below every score
-        wanted = int(leave_by[k]) - (samples - inside.sum(dim=1))
+        wanted = leave_by[..., k] - (samples - inside.sum(dim=1))
         ranked = torch.from_numpy(
             np.sort(remaining.numpy(), axis=1)
         )  # ascending; faster than torch's, which tells places

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from eecore.errors import SettingError
 from eecore.inference.checks import Number, Numbers, check_labels, check_logits, check_macs, check_thresholds
+from eecore.inference.protocol import Rule
 from eecore.inference.rules import exit_taken, score_and_prediction
 from eecore.shapes import Float, Int
 
@@ -34,7 +35,7 @@ def even_thresholds(number: int = 100) -> np.ndarray:
     return np.linspace(0.0, 1.0, number)
 
 
-def spread_thresholds(logits: Float[Tensor, "K N C"], rule: str = "confidence", number: int = 1000) -> np.ndarray:
+def spread_thresholds(logits: Float[Tensor, "K N C"], rule: Rule = "confidence", number: int = 1000) -> np.ndarray:
     """Thresholds that spread the samples evenly over the scores of the exits; take those of validation for test, too.
 
     Even thresholds are far apart where the scores of sure exits crowd together, just below 1. Networks that are
@@ -42,7 +43,7 @@ def spread_thresholds(logits: Float[Tensor, "K N C"], rule: str = "confidence", 
 
     Args:
         logits: of every exit, on validation data.
-        rule: one of `rules()`.
+        rule: one of `rules()`, or an object (see `exit_rules`).
         number: of thresholds, at least 2; 0 and 1 are the first and the last.
     Returns:
         Quantiles of the scores at all exits but the last, ascending.
@@ -55,7 +56,12 @@ def spread_thresholds(logits: Float[Tensor, "K N C"], rule: str = "confidence", 
     """
     if number < 2:
         raise SettingError(f"number: expected at least 2, got {number}")
-    inside = score_and_prediction(logits, rule)[0][:-1].flatten().sort().values.double().cpu().numpy()
+    return spread_over(score_and_prediction(logits, rule)[0], number)
+
+
+def spread_over(scores: Float[Tensor, "K N"], number: int) -> np.ndarray:
+    """`spread_thresholds` from the scores themselves."""
+    inside = scores[:-1].flatten().sort().values.double().cpu().numpy()
     if inside.size == 0:
         return even_thresholds(number)
     place = np.linspace(0.0, inside.size - 1.0, number)[1:-1]
@@ -85,7 +91,7 @@ def curve(
     logits: Float[Tensor, "K N C"],
     labels: Int[Tensor, " N"],
     macs: Numbers,
-    rule: str = "confidence",
+    rule: Rule = "confidence",
     thresholds: Numbers | None = None,
 ) -> pd.DataFrame:
     """Accuracy, mean cost and share of samples per exit at every threshold.
@@ -94,7 +100,7 @@ def curve(
         logits: of every exit, any floating type.
         labels: right classes, 0..C-1.
         macs: multiply-adds per sample to reach and evaluate each exit, heads on the way included; ascending.
-        rule: one of `rules()`.
+        rule: one of `rules()`, or an object (see `exit_rules`).
         thresholds: in [0, 1], in any order; None for 100 even ones from 0 to 1.
     Returns:
         One row per threshold, in the order given: threshold, accuracy (fraction), macs (mean per sample),
@@ -119,7 +125,7 @@ def outcome(
     labels: Int[Tensor, " N"],
     macs: Numbers,
     threshold: Number | Numbers,
-    rule: str = "confidence",
+    rule: Rule = "confidence",
 ) -> dict[str, float]:
     """Accuracy and mean cost at one threshold, or with one threshold for each exit (see `solve`).
 
@@ -139,7 +145,7 @@ def outcome(
     return {"accuracy": right / len(taken), "macs": float(counts @ cost) / len(taken)}
 
 
-def score_and_correct(logits: Tensor, labels: Tensor, rule: str) -> tuple[Tensor, Tensor]:
+def score_and_correct(logits: Tensor, labels: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
     """Scores and whether the prediction is right, both (K, N), on the CPU; arguments checked."""
     _, samples, classes = check_logits(logits).shape
     labels = check_labels(labels, samples, classes)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from eecore.errors import SettingError
 from eecore.inference.checks import Number, Numbers, check_macs, check_thresholds
+from eecore.inference.protocol import Rule
 from eecore.inference.rules import check_rule, exit_taken
 from eecore.metrics import mean_squared_error, pearson
 from eecore.shapes import Float
@@ -41,7 +42,7 @@ def _variance(outputs: Float[Tensor, "K N O"]) -> Float[Tensor, "K N"]:
 _UNCERTAINTY: dict[str, Callable[[Tensor], Tensor]] = {"difference": _difference, "variance": _variance}
 
 
-def uncertainty(outputs: Float[Tensor, "K N O"], rule: str = "difference") -> Float[Tensor, "K N"]:
+def uncertainty(outputs: Float[Tensor, "K N O"], rule: Rule = "difference") -> Float[Tensor, "K N"]:
     """How unsure every exit is about every sample.
 
     Args:
@@ -60,11 +61,10 @@ def uncertainty(outputs: Float[Tensor, "K N O"], rule: str = "difference") -> Fl
         tensor([[   inf],
                 [0.5000]], dtype=torch.float64)
     """
-    check_rule(rule, "regression")
-    return _UNCERTAINTY[rule](_check_outputs(outputs).double())
+    return _UNCERTAINTY[str(check_rule(rule, "regression"))](_check_outputs(outputs).double())
 
 
-def regression_score(outputs: Float[Tensor, "K N O"], rule: str = "difference") -> Float[Tensor, "K N"]:
+def regression_score(outputs: Float[Tensor, "K N O"], rule: Rule = "difference") -> Float[Tensor, "K N"]:
     """Certainty of every exit about every sample, for `exit_taken` and `solve`: 1 / (1 + uncertainty).
 
     Returns:
@@ -75,7 +75,7 @@ def regression_score(outputs: Float[Tensor, "K N O"], rule: str = "difference") 
     return 1.0 / (1.0 + uncertainty(outputs, rule))
 
 
-def regression_thresholds(outputs: Float[Tensor, "K N O"], rule: str = "difference", number: int = 100) -> np.ndarray:
+def regression_thresholds(outputs: Float[Tensor, "K N O"], rule: Rule = "difference", number: int = 100) -> np.ndarray:
     """Thresholds that spread the samples evenly over the exits' scores; take those of validation for test, too.
 
     An uncertainty has the unit of the data, so that even thresholds would suit some data sets and not others.
@@ -101,7 +101,7 @@ def regression_curve(
     outputs: Float[Tensor, "K N O"],
     y: Float[Tensor, " N"],
     macs: Numbers,
-    rule: str = "difference",
+    rule: Rule = "difference",
     thresholds: Numbers | None = None,
 ) -> pd.DataFrame:
     """Error, mean cost and share of samples per exit at every threshold.
@@ -132,7 +132,7 @@ def regression_outcome(
     y: Float[Tensor, " N"],
     macs: Numbers,
     threshold: Number | Numbers,
-    rule: str = "difference",
+    rule: Rule = "difference",
 ) -> dict[str, float]:
     """Error and mean cost at one threshold, or with one threshold for each exit (see `solve`).
 

@@ -18,7 +18,9 @@ from eecore.errors import SettingError
 from eecore.inference.budget import BUDGETS, budget_shares, solve_draws
 from eecore.inference.checks import Number, Numbers, check_macs
 from eecore.inference.curve import curve, even_thresholds, score_and_correct
+from eecore.inference.protocol import Rule
 from eecore.inference.rules import score
+from eecore.inference.targets import leaving_at
 from eecore.shapes import Bool, Float, Int
 
 __all__ = ["ONE", "PER_EXIT", "draws", "resampled_budgets"]
@@ -48,7 +50,7 @@ def resampled_budgets(
     backbone_macs: Number,
     sizes: Sequence[int],
     resamples: int = 100,
-    rule: str = "confidence",
+    rule: Rule = "confidence",
     budgets: Sequence[Number] = BUDGETS,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -140,13 +142,5 @@ def _per_exit(
     nothing = np.full(number, np.nan)
     if thresholds is None:
         return nothing, nothing, nothing
-    samples, last = scores.shape[1], len(cost) - 1
-    inside = torch.ones(number, samples, dtype=torch.bool)
-    right, spent = np.zeros(number), np.zeros(number)
-    for k, macs in enumerate(cost):
-        leaves = inside & (scores[k] > thresholds[:, k, None]) if k < last else inside
-        counted = leaves.float() @ torch.stack([correct[k], torch.ones(samples)], dim=1)  # exact below 2^24
-        right += counted[:, 0].numpy()
-        spent += macs * counted[:, 1].double().numpy()
-        inside = inside & ~leaves
-    return nothing, right / samples, spent / samples
+    shares, accuracy = leaving_at(thresholds, scores, correct)
+    return nothing, accuracy, shares @ cost

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from eecore.errors import SettingError, choose
 from eecore.inference.checks import Number, Numbers, check_logits, check_thresholds
+from eecore.inference.protocol import ExitRule, Rule, judge
 from eecore.shapes import Float, Int
 
 __all__ = ["check_rule", "exit_taken", "register_rule", "rules", "score", "score_and_prediction"]
@@ -50,6 +51,7 @@ _RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "margin": _margin,
 }
 
+SIMPLE_RULES = tuple(_RULES)  # what they say at an exit follows from that exit's logits alone
 Certainty = Callable[[Tensor], Tensor]  # logits (K, N, C) -> scores (K, N)
 _OWN: dict[str, Certainty] = {}
 
@@ -92,8 +94,8 @@ def register_rule(name: str, certainty: Certainty) -> None:
     _OWN[name] = certainty
 
 
-def check_rule(rule: str, task: str) -> str:
-    """Return the rule where it is one of the task.
+def check_rule(rule: Rule, task: str) -> Rule:
+    """Return the rule where it is one of the task. Objects are rules of classification.
 
     Raises:
         SettingError: it belongs to the other task, or to none.
@@ -104,18 +106,22 @@ def check_rule(rule: str, task: str) -> str:
         eecore.errors.SettingError: rule: 'entropy' is for classification; regression has difference, variance
     """
     other = "regression" if task == "classification" else "classification"
-    if rule in rules(other):
-        raise SettingError(f"rule: {rule!r} is for {other}; {task} has {', '.join(rules(task))}")
+    name = rule.name if isinstance(rule, ExitRule) else rule
+    if rule in rules(other) or (name is not rule and task == "regression"):
+        raise SettingError(f"rule: {name!r} is for {other}; {task} has {', '.join(rules(task))}")
+    if isinstance(rule, ExitRule):
+        return rule
     return choose("rule", rule, rules(task))
 
 
-def score(logits: Float[Tensor, "K N C"], rule: str = "confidence") -> Float[Tensor, "K N"]:
+def score(logits: Float[Tensor, "K N C"], rule: Rule = "confidence") -> Float[Tensor, "K N"]:
     """Certainty of every exit about every sample.
 
     Args:
         logits: of every exit, any floating type; computed in float32.
         rule: "confidence" (largest softmax probability), "entropy" (1 - H(p)/log C, so that the usual rule
-            H(p)/log C < t is: score > 1 - t) or "margin" (largest minus second largest probability).
+            H(p)/log C < t is: score > 1 - t), "margin" (largest minus second largest probability), a registered name,
+            or an object (see `exit_rules`).
     Returns:
         Scores in [0, 1], float32, larger = more certain.
     Raises:
@@ -131,10 +137,14 @@ def score(logits: Float[Tensor, "K N C"], rule: str = "confidence") -> Float[Ten
 
 
 def score_and_prediction(
-    logits: Float[Tensor, "K N C"], rule: str = "confidence"
+    logits: Float[Tensor, "K N C"], rule: Rule = "confidence"
 ) -> tuple[Float[Tensor, "K N"], Int[Tensor, "K N"]]:
     """Score and predicted class (the first of equals) of every exit, in one pass over the logits."""
-    own = _OWN.get(check_rule(rule, "classification"))
+    rule = check_rule(rule, "classification")
+    if isinstance(rule, ExitRule):
+        scores, answers = judge(logits, rule)
+        return scores, answers.max(dim=2).indices
+    own = _OWN.get(rule)
     logits = check_logits(logits)
     if own is not None:
         return _own_score(rule, own, logits), logits.max(dim=2).indices

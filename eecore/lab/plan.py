@@ -92,7 +92,7 @@ class Planned:
     def settings(self) -> dict[str, Any]:
         """All that is asked for, as plain values: what a record must equal to be current."""
         entry = self.entry
-        phases = [{"trains": p.trains, "epochs": p.epochs} for p in phases_of(self.regime, entry.epochs)]
+        phases = [phase.described() for phase in phases_of(self.regime, entry.epochs)]
         return {
             "dataset": entry.dataset,
             "model": entry.model,

@@ -17,7 +17,9 @@ from eecore.models import (
     cost,
     efficientnet,
     heads,
+    heads_cascade,
     heads_conv,
+    heads_pooled,
     layers,
     mlp,
     msdnet,
@@ -89,8 +91,9 @@ def build(
         kind: of the data: "image", "sequence" or "tokens".
         shape: of one sample: (C, H, W), (C, L) or (S,).
         classes: number of classes, from 1 up.
-        exits: "every", "every:2", "macs:4" or block indices, see `placement.place`.
-        head: of the exits before the last: "auto" or a name of `heads.HEADS`.
+        exits: "every", "every:2", "macs:4", "fractions:0.2,0.5", "sdn" or block indices, see `placement.place`.
+        head: of the exits before the last: "auto", a name of `heads.HEADS` such as "conv:2" or "mlp:2", "cascade", or
+            "cascade:" and a name, such as "cascade:mlp:2".
         seed: from 0 up. Backbone and last head depend on it alone, not on `exits` and `head`.
         vocabulary: how many different tokens there are, where the data are tokens; 0 for other data.
         device: "cpu", or "meta" for shapes without values.
@@ -174,7 +177,8 @@ def source_modules(name: str) -> list[ModuleType]:
     """
     family = sys.modules[_MAKERS[choose("model", name, _MAKERS)].__module__]
     foreign = bert.foreign_modules() if family is bert else []
-    return [family, *foreign, backbone, construct, cost, heads, heads_conv, layers, multi_exit, placement]
+    of_heads = [heads, heads_cascade, heads_conv, heads_pooled]
+    return [family, *foreign, backbone, construct, cost, *of_heads, layers, multi_exit, placement]
 
 
 for _family in (resnet, msdnet, efficientnet, vit, mlp, text, bert):

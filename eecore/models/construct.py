@@ -51,10 +51,10 @@ def construct(
 ) -> Construction:
     """Make the backbone, place the exits, and give each a head.
 
-    The backbone and the head behind a block depend on the seed and on nothing that is chosen elsewhere:
-    models that differ in `exits` or `head` share them. The last head is the backbone's own classifier,
-    `Backbone.head` or else "linear" (global mean, then linear), whatever `head` says, so that phase 1 is the same
-    for all.
+    The backbone and the head behind a block depend on the seed and on nothing that is chosen elsewhere (in a cascade
+    also on whether an exit comes before): models that differ in `exits` or `head` share them. The last head is the
+    backbone's own classifier, `Backbone.head` or else "linear" (global mean, then linear), whatever `head` says, so
+    that phase 1 is the same for all.
 
     Args:
         make: family function, (name, kind, shape) -> Backbone.
@@ -79,15 +79,17 @@ def construct(
     _check_layout(backbone, states)
     reached = cost.to_block(macs)
     places = place(exits, reached)
-    made = []
+    heads.check_exits(kind_of_head, places)
+    made: list[heads.Head] = []
     for block in places:
         last = block == places[-1]
         features = tuple(reading(states[1 + block]).shape[1:])
         with torch.device(device), _seeded(seed, f"head {block}"):
-            made.append(heads.build(own_head if last else kind_of_head, backbone.layout, features, int(classes)))
+            named = own_head if last else kind_of_head
+            made.append(heads.build(named, backbone.layout, features, int(classes), behind_another=bool(made)))
     if head != "auto":  # an impossible head is refused even where only the last exit is asked for
         with torch.device("meta"):
-            heads.build(head, backbone.layout, tuple(reading(states[-1]).shape[1:]), int(classes))
+            heads.build(kind_of_head, backbone.layout, tuple(reading(states[-1]).shape[1:]), int(classes))
     model = MultiExit(backbone.stem, backbone.blocks, made, places)
     return Construction(model, kind_of_head, reached, states)
 

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from eecore.errors import SettingError
 from eecore.models.backbone import State, check_data
+from eecore.models.heads_cascade import arguments
 from eecore.models.multi_exit import MultiExit
 
 
@@ -81,7 +82,11 @@ def to_block(macs: Iterable[int]) -> list[int]:
 
 def of_heads(model: MultiExit, states: Sequence[State]) -> list[int]:
     """MACs of each of the K heads, where `trace` gave these states for the stem and each block."""
-    return [_count(head, states[1 + block])[0] for head, block in zip(model.heads, model.exits, strict=True)]
+    macs, logits = [], None
+    for head, block in zip(model.heads, model.exits, strict=True):
+        spent, logits = _count(head, *arguments(head, states[1 + block], logits))
+        macs.append(spent)
+    return macs
 
 
 def with_heads(reached: Sequence[int], heads: Sequence[int], exits: Sequence[int]) -> list[int]:
@@ -116,15 +121,15 @@ def _fitting(place: int, part: nn.Module, state: State) -> tuple[int, State]:
     return macs, output
 
 
-def _count(part: nn.Module, x: State) -> tuple[int, Any]:
-    """MACs of one module for the meta state `x`, and its output; the module is not changed."""
+def _count(part: nn.Module, *inputs: State) -> tuple[int, Any]:
+    """MACs of one module for meta inputs, and its output; the module is not changed."""
     tensors = [*part.named_parameters(), *part.named_buffers()]
     shapes_only = {
         name: torch.empty(t.shape, dtype=torch.float32 if t.is_floating_point() else t.dtype, device="meta")
         for name, t in tensors
     }
     with torch.no_grad(), _evaluating(part), FlopCounterMode(display=False) as counter:
-        output = functional_call(part, shapes_only, (x,))
+        output = functional_call(part, shapes_only, inputs)
     return counter.get_total_flops() // 2, output
 
 

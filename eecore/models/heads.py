@@ -1,26 +1,27 @@
-"""Heads: small classifiers that turn a block's output into logits.
+"""Heads: small classifiers that turn a block's output into logits, by name.
 
-B batch, C classes, D features, S sequence of tokens, H and W sides of a feature map, s pooled side.
+B batch, C classes, D features, S sequence of tokens, H and W sides of a feature map.
 Each head is `classify(reduce(state))`. `reduce` has no parameters, so that its result can be stored once
-where the backbone is frozen; all that a head learns is in `classify`.
+where the backbone is frozen; all that a head learns is in `classify`. A cascade's head gets the logits of the exit
+before as a second argument, see `heads_cascade`.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from eecore.errors import SettingError, choose
 from eecore.models.backbone import Backbone, Layout, State, reading
+from eecore.models.heads_cascade import CascadeHead
 from eecore.models.heads_conv import MSDNetHead
+from eecore.models.heads_pooled import ConvHead, PooledHead
 from eecore.shapes import Float
 
 
 class LinearHead(nn.Module):
-    """Mean over positions, or the class token, then one linear map.
+    """Mean over positions, or the class token, then one linear map, or a perceptron.
 
     Tokens pass through a LayerNorm first, as at the end of a pre-norm transformer. Its scale and shift are the same
     for every token, so they are applied to the mean instead, which gives the same and lets `reduce` take the mean.
@@ -31,14 +32,23 @@ class LinearHead(nn.Module):
         shape: of one sample's features: (D, H, W) or (D, L), (S, D), (D,).
         classes: number of logits.
         first: read the first token, a class token, instead of the mean over all.
+        size: linear maps in all; there is a ReLU behind each but the last, and all but the last keep D.
     """
 
-    def __init__(self, layout: Layout, shape: tuple[int, ...], classes: int, first: bool = False) -> None:
+    def __init__(
+        self, layout: Layout, shape: tuple[int, ...], classes: int, first: bool = False, size: int = 1
+    ) -> None:
         super().__init__()
         self.layout, self.first = layout, first
         width = shape[-1] if layout == "tokens" else shape[0]
         self.norm = nn.LayerNorm(width) if layout == "tokens" else nn.Identity()
         self.linear = nn.Linear(width, classes)
+        self.hidden = nn.Sequential()
+        for _ in range(size - 1):
+            hidden = nn.Linear(width, width)
+            nn.init.kaiming_normal_(hidden.weight, nonlinearity="relu")
+            nn.init.zeros_(hidden.bias)
+            self.hidden.extend([hidden, nn.ReLU()])
 
     def reduce(self, state: State) -> Float[Tensor, "B D"]:
         """Global average of a feature map or of normalised tokens, or the first of these; vectors unchanged."""
@@ -58,104 +68,92 @@ class LinearHead(nn.Module):
         """Logits from what `reduce` returned."""
         if isinstance(self.norm, nn.LayerNorm):
             r = r * self.norm.weight + self.norm.bias
-        return self.linear(r)
+        return self.linear(self.hidden(r))
 
     def forward(self, state: State) -> Float[Tensor, "B C"]:
         """Logits of a block's output."""
         return self.classify(self.reduce(state))
 
 
-class PooledHead(nn.Module):
-    """A learned mixture of max and average pooling to s x s, then one linear map.
-
-    An axis that is not longer than s keeps its length; where no axis is longer there is no pooling
-    and no mixture to learn.
-
-    Args:
-        layout: must be "map".
-        shape: of one sample's features, (D, H, W) or (D, L).
-        classes: number of logits.
-        side: s, in positions.
-    Raises:
-        SettingError: the features are not a feature map.
-    Source:
-        Kaya et al. 2019, Shallow-Deep Networks, arXiv:1810.07052, section 4 (feature reduction).
-    """
-
-    def __init__(self, layout: Layout, shape: tuple[int, ...], classes: int, side: int = 4) -> None:
-        super().__init__()
-        if layout != "map":
-            raise SettingError(f"head: 'pooled' needs a feature map, this backbone gives {layout}; use 'linear'")
-        self.pooled = tuple(min(side, length) for length in shape[1:])
-        self.pools = self.pooled != shape[1:]
-        if self.pools:
-            # Starts at an equal mixture; SDN's code draws it at random from [0, 1).
-            self.alpha = nn.Parameter(torch.zeros(()))
-        self.linear = nn.Linear(shape[0] * math.prod(self.pooled), classes)
-
-    def reduce(self, state: State) -> Tensor:
-        """Max and average pooled map, stacked: (B, 2, D, s, s); the map itself where it is not larger."""
-        x = reading(state)
-        if not self.pools:
-            return x
-        lengths, sides = x.shape[2:], self.pooled
-        if all(length % side == 0 for length, side in zip(lengths, sides, strict=True)):
-            # the windows of adaptive pooling, at half of its time
-            windows = [length // side for length, side in zip(lengths, sides, strict=True)]
-            largest, mean = (F.max_pool1d, F.avg_pool1d) if x.ndim == 3 else (F.max_pool2d, F.avg_pool2d)
-            return torch.stack([largest(x, windows), mean(x, windows)], dim=1)
-        if len(sides) == 1:
-            return torch.stack([F.adaptive_max_pool1d(x, sides[0]), F.adaptive_avg_pool1d(x, sides[0])], dim=1)
-        both = (sides[0], sides[1])
-        return torch.stack([F.adaptive_max_pool2d(x, both), F.adaptive_avg_pool2d(x, both)], dim=1)
-
-    def classify(self, r: Tensor) -> Float[Tensor, "B C"]:
-        """Logits from what `reduce` returned."""
-        if self.pools:
-            r = torch.lerp(r[:, 1], r[:, 0], torch.sigmoid(self.alpha))  # (1 - w) average + w max
-        return self.linear(r.flatten(1))
-
-    def forward(self, state: State) -> Float[Tensor, "B C"]:
-        """Logits of a block's output."""
-        return self.classify(self.reduce(state))
-
-
-Head = LinearHead | PooledHead | MSDNetHead
-HEADS: dict[str, Callable[[Layout, tuple[int, ...], int], Head]] = {
+Plain = LinearHead | PooledHead | ConvHead | MSDNetHead
+Head = Plain | CascadeHead
+MOST = 5  # convolutions of a head, or linear maps of a perceptron
+_SIZED: dict[str, Callable[..., Plain]] = {
+    "conv": ConvHead,
+    "mlp": LinearHead,
+    "class_mlp": partial(LinearHead, first=True),
+}
+HEADS: dict[str, Callable[[Layout, tuple[int, ...], int], Plain]] = {
     "linear": LinearHead,
     "pooled": PooledHead,
     "msdnet": MSDNetHead,
     "class_token": partial(LinearHead, first=True),
 }
+HEADS |= {f"{kind}:{n}": partial(make, size=n) for kind, make in _SIZED.items() for n in range(1, MOST + 1)}
+CASCADE = "cascade"
 
 
 def names() -> list[str]:
-    """Names that the argument `head` may have."""
-    return ["auto", *HEADS]
+    """Names that the argument `head` may have; "cascade:" and one of the others is allowed too."""
+    return ["auto", *HEADS, CASCADE]
 
 
 def resolve(name: str, backbone: Backbone) -> str:
     """The head that a name means for a backbone.
 
-    "auto" is the backbone's own head where it has one, else "pooled" on maps and "linear" elsewhere.
+    "auto" is the backbone's own head where it has one, else "pooled" on maps and "linear" elsewhere; "cascade" is a
+    cascade of these.
 
     Raises:
-        SettingError: the name is not known, or "class_token" came for a backbone that carries none.
+        SettingError: the name is not known, has a size that heads cannot have, or asks for a class token of a backbone
+            that carries none.
     Example:
-        >>> resolve("auto", Backbone(nn.Identity(), (), "map")), resolve("auto", Backbone(nn.Identity(), (), "tokens"))
-        ('pooled', 'linear')
+        >>> resolve("auto", Backbone(nn.Identity(), (), "map"))
+        'pooled'
+        >>> resolve("cascade", Backbone(nn.Identity(), (), "tokens"))
+        'cascade:linear'
     """
+    if isinstance(name, str) and name.partition(":")[0] == CASCADE:
+        inner = name.removeprefix(CASCADE).removeprefix(":") or "auto"
+        if inner.partition(":")[0] == CASCADE:
+            raise SettingError(f"head: {name!r} came; a cascade is made of another head, such as 'cascade:linear'")
+        return f"{CASCADE}:{resolve(inner, backbone)}"
+    kind = name.partition(":")[0] if isinstance(name, str) else ""
+    if kind in _SIZED and name not in HEADS:
+        raise SettingError(f"head: {name!r} came; {kind!r} has 1 to {MOST} layers, as in '{kind}:2'")
     if choose("head", name, names()) == "auto":
         return backbone.head or ("pooled" if backbone.layout == "map" else "linear")
-    if name == "class_token" and not backbone.class_token:
-        raise SettingError("head: 'class_token' needs a model with a class token, such as vit_tiny_cls; use 'linear'")
+    if kind in ("class_token", "class_mlp") and not backbone.class_token:
+        instead = name.replace("class_token", "linear").replace("class_mlp", "mlp")
+        raise SettingError(f"head: {name!r} needs a model with a class token, such as vit_tiny_cls; use {instead!r}")
     return name
 
 
-def build(name: str, layout: Layout, shape: tuple[int, ...], classes: int) -> Head:
-    """Make one head, by its name in `HEADS`, for features of this layout and shape.
+def build(name: str, layout: Layout, shape: tuple[int, ...], classes: int, behind_another: bool = True) -> Head:
+    """Make one head, by its resolved name, for features of this layout and shape.
 
+    Args:
+        name: a key of `HEADS`, or "cascade:" and one.
+        layout, shape: of the features, see `Backbone`.
+        classes: number of logits.
+        behind_another: whether there is an exit before this one; the first head of a cascade is a plain one.
     Raises:
         SettingError: the head does not fit the features.
     """
-    return HEADS[name](layout, shape, classes)
+    plain = HEADS[name.removeprefix(f"{CASCADE}:")](layout, shape, classes)
+    return CascadeHead(plain, classes) if name.startswith(CASCADE) and behind_another else plain
+
+
+def check_exits(name: str, exits: Sequence[int]) -> None:
+    """Stop where a head has not the exits that it needs.
+
+    Args:
+        name: a resolved name.
+        exits: blocks with an exit, the last one included; the last head is the backbone's own and in no cascade.
+    Raises:
+        SettingError: a cascade has no exit with another one before it.
+    """
+    if name.startswith(CASCADE) and len(exits) < 3:
+        raise SettingError(
+            f"head: {name!r} needs an earlier exit to read, so 2 exits or more before the last; {len(exits) - 1} came"
+        )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from eecore.errors import SettingError
 from eecore.models.backbone import State
+from eecore.models.heads_cascade import CascadeHead, arguments, in_turn
 from eecore.shapes import Float
 
 
@@ -63,8 +64,10 @@ class MultiExit(nn.Module):
             Samples that are certain enough at exit 0 leave, the others go on::
 
                 state = model.advance(x, 0)
-                stays = confidence(model.heads[0](state)) <= threshold
+                logits = model.logits_at(state, 0)
+                stays = confidence(logits) <= threshold
                 state = model.advance(rows(state, stays), 1)
+                logits = model.logits_at(state, 1, logits[stays])
         """
         self._check_exit(k)
         if k == 0:
@@ -94,19 +97,39 @@ class MultiExit(nn.Module):
 
     def forward(self, x: Tensor) -> Float[Tensor, "K B C"]:
         """Logits of every exit."""
-        return torch.stack([head(state) for head, state in zip(self.heads, self.head_inputs(x), strict=True)])
+        return torch.stack(in_turn(self.heads, self.head_inputs(x)))
+
+    def logits_at(self, state: State, k: int, before: Float[Tensor, "B C"] | None = None) -> Float[Tensor, "B C"]:
+        """Logits of exit k from what `advance(., k)` returned.
+
+        Args:
+            state: input of head k.
+            k: in 0..K-1.
+            before: logits of exit k - 1 for the same samples; only a head in a cascade reads them.
+        Raises:
+            SettingError: there is no exit k, or head k is in a cascade and `before` did not come.
+        """
+        self._check_exit(k)
+        return self.heads[k](*arguments(self.heads[k], state, before))
 
     def forward_to(self, x: Tensor, k: int) -> Float[Tensor, "B C"]:
-        """Logits of exit k alone: blocks behind it and all other heads are not evaluated.
+        """Logits of exit k alone: blocks behind it and heads that it does not read are not evaluated.
 
         Raises:
             SettingError: there is no exit k.
         """
         self._check_exit(k)
+        first = k  # of the heads to evaluate: in a cascade those before, from its first on
+        while isinstance(self.heads[first], CascadeHead):
+            first -= 1
         state: State = x
-        for earlier in range(k + 1):
-            state = self.advance(state, earlier)
-        return self.heads[k](state)
+        logits = None
+        for exit_ in range(k + 1):
+            state = self.advance(state, exit_)
+            if exit_ >= first:
+                logits = self.logits_at(state, exit_, logits)
+        assert logits is not None
+        return logits
 
     def backbone_modules(self) -> list[nn.Module]:
         """Stem and blocks: what a phase that freezes the backbone puts into eval mode."""

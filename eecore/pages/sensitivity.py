@@ -1,6 +1,6 @@
 """Do conclusions survive other settings? One setting is changed at a time, and the same regimes are compared again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -131,11 +131,12 @@ def varied_outcomes(planned: Sequence[Varied], results: Sequence[Result]) -> pd.
     return pd.concat(parts, ignore_index=True)
 
 
-def compared(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each conclusion of ASKED under each setting: the difference, paired over seeds.
+def compared(frame: pd.DataFrame, asked: Mapping[str, tuple[str, str, str]] = ASKED) -> pd.DataFrame:
+    """Each conclusion under each setting: the difference, paired over seeds.
 
     Args:
         frame: from `varied_outcomes`.
+        asked: a conclusion -> regimes a, b and outcome: the difference a - b.
     Returns:
         Columns dataset, model, axis, setting, base, conclusion, mean, low, high (fractions), n, p, apart (whether the
         interval excludes zero), points (the mean in percentage points).
@@ -143,7 +144,7 @@ def compared(frame: pd.DataFrame) -> pd.DataFrame:
     by = ["dataset", "model", "axis", "setting", "base"]
     parts = [
         tables.differences(frame, outcome, [(a, b)], by).assign(conclusion=conclusion)
-        for conclusion, (a, b, outcome) in ASKED.items()
+        for conclusion, (a, b, outcome) in asked.items()
     ]
     found = pd.concat(parts, ignore_index=True)
     apart = (found["low"] > 0) | (found["high"] < 0)

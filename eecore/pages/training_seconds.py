@@ -10,7 +10,7 @@ from eecore.training import Result
 
 __all__ = ["epoch_seconds", "seconds_table", "typical_seconds"]
 
-PHASES = {"backbone": "1: backbone", "all": "2: backbone and heads", "heads": "3: heads"}
+PHASES = {"backbone": "1: backbone", "all": "2: backbone and heads", "heads": "3: heads", "branch": "one branch"}
 
 
 def epoch_seconds(results: Iterable[Result]) -> pd.DataFrame:

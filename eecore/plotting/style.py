@@ -18,12 +18,21 @@ class RegimeStyle:
     label: str
 
 
-# seaborn's "colorblind" palette, written out so that a figure does not need seaborn
+# the first four: seaborn's "colorblind" palette, written out so that a figure does not need seaborn
 _REGIMES = {
     "disjoint": RegimeStyle("#0173b2", "o", "disjoint"),
     "joint": RegimeStyle("#de8f05", "s", "joint"),
     "mixed": RegimeStyle("#029e73", "^", "mixed"),
     "joint_long": RegimeStyle("#cc78bc", "D", "joint, mixed's budget"),
+    "full": RegimeStyle("#d55e00", "v", "full"),
+    "refit": RegimeStyle("#7b4b2a", "P", "refit"),
+    "alternating": RegimeStyle("#1a1a1a", "X", "alternating"),
+    "branch_wise": RegimeStyle("#a50f3b", "p", "branch wise"),
+    "unfreeze_top": RegimeStyle("#56b4e9", "<", "unfreeze top"),
+    "unfreeze_bottom": RegimeStyle("#56b4e9", ">", "unfreeze bottom"),
+    "gated": RegimeStyle("#4b2e83", "h", "gated"),
+    "detached": RegimeStyle("#d55e00", "o", "detached"),
+    "random_backbone": RegimeStyle("#7f7f7f", "s", "random backbone"),
     "untrained": RegimeStyle("#7f7f7f", "x", "untrained"),
 }
 # dark or strong ones: thin lines in the palette's pink, yellow and grey are hard to see on white

@@ -4,7 +4,6 @@ import datetime
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import numpy
@@ -16,9 +15,10 @@ from eecore import data, models
 from eecore.training.costs import phase_macs
 from eecore.training.identity import identity, prefix_keys
 from eecore.training.loop import Progress, split_logits, train_phase
+from eecore.training.objectives.names import SEPARATE
 from eecore.training.optim import derived_seed, torch_settings
 from eecore.training.pace import Pace, Paused
-from eecore.training.regimes import Phase
+from eecore.training.phases import Phase
 from eecore.training.result import Result, initial_model, is_snapshot_epoch, snapshot_name
 from eecore.training.settings import Run
 from eecore.training.store import Entry, Store
@@ -191,12 +191,17 @@ def _phase_record(
         model,
         info.shape,
         info.kind,
-        trains=phase.trains,
-        samples_seen=steps * size,
+        phase=phase,
+        epochs=progress.epoch,
+        steps=steps,
+        batch=size,
         cached_samples=samples if run.fixed_inputs else None,
+        separate=run.recipe.gradients in SEPARATE,
+        teacher=run.recipe.distillation is not None,
+        weighed=run.recipe.weights == "l2w",
     )
     return {
-        **asdict(phase),
+        **phase.described(),
         "epochs_done": progress.epoch,
         "steps": steps,
         "macs": macs,

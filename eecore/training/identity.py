@@ -5,14 +5,15 @@ import functools
 import hashlib
 import inspect
 import json
-from dataclasses import asdict
 from types import ModuleType
 from typing import Any
 
 import torch
 
 from eecore import data, models
-from eecore.training import loop, losses, moving, optim, pretrained
+from eecore.training import loop, losses, moving, optim, phase_rules, pretrained
+from eecore.training.objectives import branches, conflicts, distillation, mean, objective, sample_weights, weights
+from eecore.training.phases import Phase
 from eecore.training.session import session_source
 from eecore.training.settings import Run
 
@@ -52,7 +53,10 @@ def _digest(value: object) -> str:
 
 
 def _source_digest(run: Run) -> str:
-    ours = {loop, losses, moving, optim, *data.augmentation_modules()}
+    assert run.recipe is not None
+    ours = {loop, losses, moving, optim, mean, *data.augmentation_modules()}
+    if run.recipe.has_objective:
+        ours |= {branches, conflicts, distillation, objective, sample_weights, weights}
     deciding = {*ours, *models.source_modules(run.model), *data.source_modules(run.dataset)}
     deciding |= {pretrained} if run.pretrained else set()
     return _digest(sorted(source_text(module) for module in deciding))
@@ -91,6 +95,19 @@ def prefix_keys(run: Run) -> list[str]:
         As many keys as phases, 20 hexadecimal digits each.
     """
     assert run.phases is not None
-    known = identity(run)
-    chains = [[asdict(phase) for phase in run.phases[: i + 1]] for i in range(len(run.phases))]
-    return [_digest({**known, "phases": chain})[:20] for chain in chains]
+    assert run.recipe is not None
+    known = alone = identity(run)
+    if run.recipe.has_objective:  # which has no effect where the backbone is trained alone: that prefix is shared
+        alone = identity(run.replace(recipe=run.recipe.without_objective(), phases=run.phases))
+    keys = []
+    for i in range(len(run.phases)):
+        chain = [_described(phase) for phase in run.phases[: i + 1]]
+        only_backbone = all(phase.trains == "backbone" for phase in run.phases[: i + 1])
+        keys.append(_digest({**(alone if only_backbone else known), "phases": chain})[:20])
+    return keys
+
+
+def _described(phase: Phase) -> dict[str, Any]:
+    """What decides a phase; the source of rules counts where one is used, so that other runs do not depend on it."""
+    ruled = {} if phase.is_plain else {"source": _digest(source_text(phase_rules))}
+    return {**phase.described(), **ruled}

@@ -19,9 +19,11 @@ from eecore.models import MultiExit
 from eecore.shapes import Float, Int
 from eecore.training.losses import exit_losses
 from eecore.training.moving import Moving
+from eecore.training.objectives.mean import Backward, MeanLoss
+from eecore.training.objectives.objective import Objective
 from eecore.training.optim import derived_seed, learning_rate, make_optimizer, torch_settings
+from eecore.training.phases import Phase
 from eecore.training.recipe import Recipe
-from eecore.training.regimes import Phase
 
 __all__ = ["Progress", "epoch_batches", "exit_losses", "judged", "split_logits", "train_phase"]
 
@@ -87,9 +89,14 @@ def train_phase(
     with torch_settings(threads):
         model.to(device)
         moving = Moving(model, phase, recipe, augmentation, dataset, device)
-        optimizer = make_optimizer(moving.parameters, recipe)
+        optimizer = make_optimizer(moving.parameters, recipe, phase.is_steady)
+        plain = (
+            phase.trains in ("backbone", "branch") or not recipe.has_objective
+        )  # of one exit there is nothing to weigh
+        objective: Backward = MeanLoss() if plain else Objective(moving, recipe, dataset, steps)
         progress = start or Progress()
         moving.restore(progress.tensors, optimizer)
+        objective.restore(progress.tensors)
         while progress.epoch < phase.epochs and not _exhausted(progress, recipe):
             began = time.perf_counter()
             first_step = progress.epoch * steps_an_epoch
@@ -97,29 +104,32 @@ def train_phase(
             generator = torch.Generator(device).manual_seed(epoch_seed)
             losses = []
             with torch_settings(threads, epoch_seed):
-                moving.train_mode()
+                moving.train_mode(progress.epoch)
                 for i, batch in enumerate(epoch_batches(len(moving.y), recipe.batch_size, generator)):
                     for group in optimizer.param_groups:
                         group["lr"] = learning_rate(first_step + i, steps, recipe)
+                    moving.begin_step(first_step + i)
                     with _autocast(device, recipe):
                         logits, target = moving.forward(batch, generator)
-                    loss = moving.losses(logits.float(), target).mean()
+                    each = moving.losses(logits.float(), target)  # (J, B)
+                    each = moving.ruled(each, logits, target, first_step + i)
                     optimizer.zero_grad()
-                    loss.backward()
+                    loss = objective.backward(each, logits, target, first_step + i)
                     if recipe.clip_norm is not None:
                         torch.nn.utils.clip_grad_norm_(moving.parameters, recipe.clip_norm)
                     optimizer.step()
                     moving.average()
-                    losses.append(loss.detach())
+                    losses.append(loss)
             mean_loss = _finite_mean(torch.stack(losses), phase, first_step, steps, recipe)
             trained = time.perf_counter()
             row = {"epoch": progress.epoch, "train_loss": mean_loss, **moving.validate()}
             row |= {"lr": learning_rate(first_step, steps, recipe), "seconds": trained - began}
             row["evaluation_seconds"] = time.perf_counter() - trained
-            state = moving.tensors(optimizer) if keeps(progress.epoch + 1) else {}
+            state = {**moving.tensors(optimizer), **objective.tensors()} if keeps(progress.epoch + 1) else {}
             progress = _advance(progress, row, recipe, moving, state)
             on_epoch(progress)
         moving.finish(progress.tensors)
+        objective.finish()
         model.to("cpu")
     return progress
 

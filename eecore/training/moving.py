@@ -14,10 +14,12 @@ from eecore.data import Dataset, Target, augment, changes_colours, mix
 from eecore.errors import SettingError
 from eecore.models import MultiExit
 from eecore.models.backbone import State
+from eecore.models.heads_cascade import in_turn
 from eecore.shapes import Float, Int
+from eecore.training import phase_rules
 from eecore.training.losses import judge, losses_of
+from eecore.training.phases import UNFREEZING, Phase, check_phases
 from eecore.training.recipe import Recipe
-from eecore.training.regimes import Phase
 
 CACHE_BYTES = 2 * 2**30  # frozen features larger than this are computed again in every epoch
 
@@ -38,10 +40,8 @@ class Moving:
         self, model: MultiExit, phase: Phase, recipe: Recipe, augmentation: str, dataset: Dataset, device: str
     ) -> None:
         self.model, self.phase, self.recipe, self.augmentation = model, phase, recipe, augmentation
-        last = model.n_exits - 1
-        self.exits = {"backbone": [last], "all": list(range(last + 1)), "heads": list(range(last))}[phase.trains]
-        if not self.exits:
-            raise SettingError("phases: a 'heads' phase needs an exit before the last one, and this network has none")
+        check_phases((phase,), model.n_exits, dataset.task, recipe.mixes)
+        self.exits = phase.trained_exits(model.n_exits)
         _check_colours(augmentation, dataset)
         self.losses, self.task = losses_of(dataset.task, recipe), dataset.task
         self.x, self.y = dataset.train.x.to(device), dataset.train.y.to(device)
@@ -56,51 +56,96 @@ class Moving:
         if recipe.compile:
             torch.compiler.reset()  # else the graphs of earlier phases count towards torch's limit, and it gives up
             self._forward = torch.compile(self._from_inputs)
-        self.parameters = self._moving_parameters()
+        self._early_rest = False
+        self.parameters = [p for m in self._moving(phase.epochs - 1) for p in m.parameters()]  # of the whole phase
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        for parameter in self.parameters:
-            parameter.requires_grad_(True)
         self._average = [p.detach().clone() for p in self.parameters] if recipe.ema else []
         self._cache: list[Tensor] | None = None
+        self._teacher: Tensor | None = None
         self._validation_cache: list[Tensor] | None = None
         if phase.trains == "heads":
             self._cache = None if augmentation != "none" or recipe.mixes else self._reduced_all(self.x)
             self._validation_cache = self._reduced_all(self._validation_x)
 
-    def _moving_parameters(self) -> list[nn.Parameter]:
-        heads = [p for k in self.exits for p in self.model.heads[k].parameters()]
-        return heads if self.phase.trains == "heads" else [*self.model.backbone_parameters(), *heads]
+    def _moving(self, epoch: int) -> list[nn.Module]:
+        """What moves in an epoch; in the last one that is all that ever moves."""
+        model, phase = self.model, self.phase
+        heads = [model.heads[k] for k in self.exits]
+        if phase.trains == "heads":
+            return heads
+        if phase.exit is not None:
+            return [*phase_rules.branch_modules(model, phase.exit), *heads]
+        backbone = model.backbone_modules()
+        if phase.rule in UNFREEZING:
+            which = phase_rules.moving_parts(len(backbone), phase.rule, epoch, phase.epochs)
+            return [*(backbone[i] for i in which), *heads]
+        return [*backbone, *heads]
 
-    def train_mode(self) -> None:
-        """Train mode for what moves; a frozen backbone is in eval mode, batch norm included."""
-        self.model.train()
-        if self.phase.trains == "heads":
-            self.model.eval()
-            for k in self.exits:
-                self.model.heads[k].train()
+    def train_mode(self, epoch: int) -> None:
+        """Train mode for what moves in an epoch; all else is frozen and in eval mode, batch norm included."""
+        self.model.eval()
+        self.model.requires_grad_(False)
+        for module in self._moving(epoch):
+            module.train()
+            module.requires_grad_(True)
+
+    def begin_step(self, step: int) -> None:
+        """Put to rest what the phase's rule spares in a step, counted over the whole phase from 0."""
+        self._early_rest = phase_rules.early_heads_rest(self.phase, step)
+        if self.phase.rule == "alternating":
+            for k in self.exits[:-1]:
+                self.model.heads[k].train(not self._early_rest)
 
     # -- logits of a batch ------------------------------------------------------------------------------
 
     def forward(self, batch: Int[Tensor, " B"], generator: torch.Generator) -> tuple[Float[Tensor, "J B C"], Target]:
         """Logits of the exits in training on the training samples `batch`, changed at random, and their target."""
+        self._batch, self._target = batch, Target(self.y[batch])
         if self._cache is not None:
-            return self._heads([reduced[batch] for reduced in self._cache]), Target(self.y[batch])
-        x, target = augment(self.x[batch], self.augmentation, generator, self._mean, self._std), Target(self.y[batch])
+            return self._heads([reduced[batch] for reduced in self._cache]), self._target
+        x = augment(self.x[batch], self.augmentation, generator, self._mean, self._std)
         if self.recipe.mixes:
-            x, target = mix(x, target.y, generator, self.recipe.mixup, self.recipe.cutmix)
-        return self._forward(x), target
+            x, self._target = mix(x, self._target.y, generator, self.recipe.mixup, self.recipe.cutmix)
+        self._inputs = x
+        return self._forward(x), self._target
+
+    def again(self, part: slice) -> tuple[Float[Tensor, "J B C"], Target]:
+        """A part of the batch of the last `forward` once more, changed as it was, with the network as it is now."""
+        target = Target(*(t if t is None else t[part] for t in self._target))
+        if self._cache is not None:
+            return self._heads([reduced[self._batch[part]] for reduced in self._cache]), target
+        return self._from_inputs(self._inputs[part]), target
+
+    @torch.no_grad()
+    def frozen_logits(self) -> Float[Tensor, "B C"]:
+        """Logits of the last exit on the batch of the last `forward`: a fixed teacher in a 'heads' phase."""
+        last = self.model.n_exits - 1
+        if self._cache is None:
+            return self.model.forward_to(self._inputs, last)
+        if self._teacher is None:
+            self._teacher = torch.cat([self.model.forward_to(part, last) for part in self.x.split(500)])
+        return self._teacher[self._batch]
 
     def _from_inputs(self, x: Tensor) -> Float[Tensor, "J B C"]:
+        if self._early_rest or self.phase.rule == "detached":
+            return torch.stack(phase_rules.detached_logits(self.model, x, learn=not self._early_rest))
+        if self.phase.exit is not None:
+            return phase_rules.branch_logits(self.model, x, self.phase.exit).unsqueeze(0)
         if self.phase.trains == "all":
             return self.model(x)
         if self.phase.trains == "backbone":
             return self.model.forward_to(x, self.exits[0]).unsqueeze(0)
         return self._heads(self._reduced(x))
 
+    def ruled(
+        self, each: Float[Tensor, "J B"], logits: Float[Tensor, "J B C"], target: Target, step: int
+    ) -> Float[Tensor, "J B"]:
+        """What the phase's rule leaves of the losses in a step, counted over the whole phase from 0."""
+        return phase_rules.ruled_losses(self.phase, each, logits, target, step) if self.phase.rule else each
+
     def _heads(self, reduced: list[Tensor]) -> Float[Tensor, "J B C"]:
-        heads: list[Any] = [self.model.heads[k] for k in self.exits]
-        return torch.stack([head.classify(r) for head, r in zip(heads, reduced, strict=True)])
+        return torch.stack(in_turn([self.model.heads[k] for k in self.exits], reduced, reduced=True))
 
     @torch.no_grad()
     def _reduced(self, x: Tensor) -> list[Tensor]:

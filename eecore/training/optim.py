@@ -35,8 +35,14 @@ def learning_rate(step: int, steps: int, recipe: Recipe) -> float:
     return recipe.lr
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or SGD over `parameters`; weight decay spares biases and norms, which have one axis."""
+def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe, steady: bool = True) -> torch.optim.Optimizer:
+    """AdamW or SGD over `parameters`; weight decay spares biases and norms, which have one axis.
+
+    Args:
+        parameters: all that ever move.
+        recipe: the optimisation.
+        steady: whether all of them move in every step; torch's fused SGD demands that.
+    """
     moving = list(parameters)
     groups = [
         {"params": [p for p in moving if p.ndim >= 2], "weight_decay": recipe.weight_decay},
@@ -45,7 +51,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.
     groups = [group for group in groups if group["params"]]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True, fused=steady)
 
 
 def derived_seed(*parts: object) -> int:

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from eecore import data, models
 from eecore.errors import SettingError, choose
+from eecore.training.objectives.names import DISTILLATIONS, GRADIENTS, SEPARATE
+from eecore.training.objectives.weights import check_weights
 from eecore.training.recipes_text import RECIPES
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -71,6 +73,15 @@ class Recipe(Settings):
             eecore.data.mix; None: off. Classification only.
         loss: "standard" (cross-entropy; for regression squared error), or for regression "gaussian": each head has a
             second output, the logarithm of a predicted variance, and the loss is the negative log-likelihood.
+        weights: how much each exit counts: a name of eecore.training.objectives.WEIGHTS, or a number above 0 for each
+            exit. Only their ratios count.
+        gradients: how the gradients of several exits meet in the backbone: a name of
+            eecore.training.objectives.GRADIENTS. Of no effect where the backbone does not move.
+        distillation: from which later exits an exit learns besides the labels: a name of
+            eecore.training.objectives.DISTILLATIONS; None: off. Classification only; of no effect in a phase that
+            trains the backbone alone.
+        distillation_temperature: T of teacher and student; the term is multiplied by T^2.
+        distillation_weight: share of what is taught in the loss of an exit that has a teacher, in [0, 1].
     Raises:
         SettingError: any value is out of its range, has the wrong type, or is unknown.
     """
@@ -95,15 +106,31 @@ class Recipe(Settings):
     mixup: Mixing | None = None
     cutmix: Mixing | None = None
     loss: Literal["standard", "gaussian"] = "standard"
+    weights: str | tuple[float, ...] = "uniform"
+    gradients: str = "sum"
+    distillation: str | None = None
+    distillation_temperature: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 3.0
+    distillation_weight: Fraction = 0.5
 
     @property
     def mixes(self) -> bool:
         """Whether samples are mixed with each other."""
         return self.mixup is not None or self.cutmix is not None
 
-    @field_validator("milestones", mode="before")
+    @property
+    def has_objective(self) -> bool:
+        """Whether something else than the mean of the exits' losses is minimised."""
+        return self.weights != "uniform" or self.gradients != "sum" or self.distillation is not None
+
+    def without_objective(self) -> "Recipe":
+        """The same recipe with the mean of the exits' losses as what is minimised."""
+        fields = ("weights", "gradients", "distillation", "distillation_temperature", "distillation_weight")
+        plain = {name: type(self).model_fields[name].default for name in fields}
+        return Recipe(**{**self.model_dump(), **plain})
+
+    @field_validator("milestones", "weights", mode="before")
     @classmethod
-    def _milestones_as_tuple(cls, value: object) -> object:
+    def _list_as_tuple(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
 
     @field_validator("milestones")
@@ -112,6 +139,31 @@ class Recipe(Settings):
         if list(value) != sorted(set(value)):
             raise SettingError(f"milestones: expected ascending fractions, got {list(value)}")
         return value
+
+    @field_validator("weights")
+    @classmethod
+    def _known_weights(cls, value: str | tuple[float, ...]) -> str | tuple[float, ...]:
+        check_weights(value)
+        return value
+
+    @field_validator("gradients")
+    @classmethod
+    def _known_rule(cls, value: str) -> str:
+        return choose("gradients", value, GRADIENTS)
+
+    @field_validator("distillation")
+    @classmethod
+    def _known_distillation(cls, value: str | None) -> str | None:
+        return value if value is None else choose("distillation", value, DISTILLATIONS)
+
+    @model_validator(mode="after")
+    def _one_pass_when_compiled(self) -> "Recipe":
+        if self.compile and self.gradients in SEPARATE:
+            passes = "takes a backward pass for each exit, which compile=True does not allow"
+            raise SettingError(f"gradients: {self.gradients!r} {passes}")
+        if self.compile and self.weights == "l2w":
+            raise SettingError("weights: 'l2w' takes derivatives of derivatives, which compile=True does not allow")
+        return self
 
     @field_validator("augment")
     @classmethod
@@ -144,6 +196,8 @@ def check_recipe(recipe: Recipe, info: data.Info) -> None:
             "mixup": recipe.mixup is not None,
             "cutmix": recipe.cutmix is not None,
             "label_smoothing": recipe.label_smoothing > 0,
+            "distillation": recipe.distillation is not None,
+            "weights": recipe.weights == "l2w",  # it allots samples by confidence
         },
     }[info.task]
     wrong_kind = {

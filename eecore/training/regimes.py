@@ -4,38 +4,26 @@ Phase 1 trains the backbone with its own head, phase 2 the backbone and every he
 the frozen backbone. Source: Krzepkowski et al., arXiv:2407.14320 (disjoint = 1+3, joint = 2, mixed = 1+2).
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from eecore.errors import SettingError, choose
+from eecore.training.phases import Phase, Phases
 
-Trains = Literal["backbone", "all", "heads"]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One stretch of training: which parameters move, and for how long.
-
-    Args:
-        trains: "backbone" (stem, blocks and the last head; all other heads are off), "all" (backbone and
-            every head, one weighted loss) or "heads" (every head but the last; the backbone is frozen and in
-            eval mode).
-        epochs: passes over the training split, at least 1.
-    Raises:
-        SettingError: `trains` is unknown or `epochs` is not a positive integer.
-    """
-
-    trains: Trains
-    epochs: int
-
-    def __post_init__(self) -> None:
-        choose("trains", self.trains, get_args(Trains))
-        if isinstance(self.epochs, bool) or not isinstance(self.epochs, int) or self.epochs < 1:
-            raise SettingError(f"epochs: expected an integer of at least 1, got {self.epochs!r}")
-
-
-Phases = tuple[Phase, ...]
+__all__ = [
+    "Phase",
+    "Phases",
+    "Regime",
+    "disjoint",
+    "joint",
+    "joint_long",
+    "mixed",
+    "phases_of",
+    "regime",
+    "regimes",
+    "register_regime",
+]
 
 
 def disjoint(backbone_epochs: int, heads_epochs: int) -> Phases:
@@ -60,27 +48,35 @@ def joint_long(backbone_epochs: int, all_epochs: int) -> Phases:
 
 @dataclass(frozen=True)
 class Regime:
-    """A named way to train: `make(epochs)` gives its phases when each phase lasts `epochs`."""
+    """A named way to train: `make(epochs)` gives its phases when each phase lasts `epochs`.
+
+    Where the phases depend on the number of exits K it is `make(epochs, K)`.
+    """
 
     name: str
     title: str
-    make: Callable[[int], Phases]
+    make: Callable[..., Phases]
     source: str
+
+    @property
+    def asks_exits(self) -> bool:
+        """Whether the phases depend on the number of exits."""
+        return len(inspect.signature(self.make).parameters) > 1
 
 
 _REGIMES: dict[str, Regime] = {}
 
 
-def register_regime(name: str, make: Callable[[int], Phases], title: str = "", source: str = "") -> Regime:
+def register_regime(name: str, make: Callable[..., Phases], title: str = "", source: str = "") -> Regime:
     """Make a regime known under `name`, in every table, figure and command.
 
     Args:
-        name: a lower-case identifier that is not taken.
-        make: epochs per phase -> tuple of phases.
+        name: a lower-case identifier; one that is known gets another meaning.
+        make: epochs per phase -> tuple of phases; or epochs and the number of exits -> tuple of phases.
         title: one line for tables; the name if empty.
         source: where the regime comes from.
     Raises:
-        SettingError: the name is no identifier, is taken by another regime, or `make` gives no phases.
+        SettingError: the name is no identifier, or `make` gives no phases.
 
     Example:
         >>> r = register_regime("warm_heads", lambda epochs: (Phase("heads", 1), Phase("all", epochs)))
@@ -89,14 +85,21 @@ def register_regime(name: str, make: Callable[[int], Phases], title: str = "", s
     """
     if not name.isidentifier():
         raise SettingError(f"regime: a name is letters, digits and underscores, got {name!r}")
-    _check_phases(name, make(1))
-    _REGIMES[name] = Regime(name, title or name, make, source)
-    return _REGIMES[name]
+    made = Regime(name, title or name, make, source)
+    _phases(made, 1, 2)
+    _REGIMES[name] = made
+    return made
 
 
-def _check_phases(name: str, phases: object) -> Phases:
+def _phases(made: Regime, epochs: int, exits: int | None) -> Phases:
+    """The phases of a regime, checked."""
+    if made.asks_exits and exits is None:
+        raise SettingError(
+            f"exits: the phases of regime {made.name!r} depend on the number of exits, which is not given"
+        )
+    phases = made.make(epochs, exits) if made.asks_exits else made.make(epochs)
     if not isinstance(phases, tuple) or not phases or not all(isinstance(p, Phase) for p in phases):
-        raise SettingError(f"phases: regime {name!r} needs a tuple of Phase, at least one, got {phases!r}")
+        raise SettingError(f"phases: regime {made.name!r} needs a tuple of Phase, at least one, got {phases!r}")
     return phases
 
 
@@ -114,19 +117,57 @@ def regime(name: str) -> Regime:
     return _REGIMES[choose("regime", name, _REGIMES)]
 
 
-def phases_of(name: str, epochs: int) -> Phases:
+def phases_of(name: str, epochs: int, exits: int | None = None) -> Phases:
     """The phases of regime `name` with `epochs` in each phase.
 
+    Args:
+        name: a name of `regimes`.
+        epochs: of each phase.
+        exits: number of exits of the network; None where the regime does not depend on it.
+    Raises:
+        SettingError: the regime is not known, or depends on the number of exits.
     Example:
         >>> phases_of("mixed", 10)
         (Phase(trains='backbone', epochs=10), Phase(trains='all', epochs=10))
+        >>> phases_of("branch_wise", 4, exits=2)
+        (Phase(trains='branch', epochs=4, exit=0), Phase(trains='branch', epochs=4, exit=1))
     """
-    return _check_phases(name, regime(name).make(epochs))
+    return _phases(regime(name), epochs, exits)
 
 
-_PAPER = "arXiv:2407.14320"
+_PAPER, _BOOK = "arXiv:2407.14320", "control of this book"
 register_regime("disjoint", lambda e: disjoint(e, e), "disjoint (1+3)", _PAPER)
 register_regime("joint", lambda e: joint(e), "joint (2)", _PAPER)
 register_regime("mixed", lambda e: mixed(e, e), "mixed (1+2)", _PAPER)
-register_regime("joint_long", lambda e: joint_long(e, e), "joint (2) with mixed's budget", "control of this book")
-register_regime("heads_only", lambda e: (Phase("heads", e),), "heads on a given backbone (3)", "control of this book")
+register_regime("joint_long", lambda e: joint_long(e, e), "joint (2) with mixed's budget", _BOOK)
+register_regime("heads_only", lambda e: (Phase("heads", e),), "heads on a given backbone (3)", _BOOK)
+register_regime("full", lambda e: (*mixed(e, e), Phase("heads", e)), "full (1+2+3)", "this book")
+register_regime("refit", lambda e: (*joint(e), Phase("heads", e)), "refit (2+3)", "this book")
+register_regime(
+    "alternating",
+    lambda e: (Phase("all", e, rule="alternating"),),
+    "alternating (even steps: the last exit alone)",
+    "BERxiT, Xin et al., EACL 2021",
+)
+register_regime(
+    "branch_wise",
+    lambda e, exits: tuple(Phase("branch", e, exit=k) for k in range(exits)),
+    "branch-wise (exit after exit, each frozen)",
+    "arXiv:2004.12814",
+)
+register_regime(
+    "unfreeze_top", lambda e: (Phase("all", e, rule="unfreeze_top"),), "blocks join from the top", "this book"
+)
+register_regime(
+    "unfreeze_bottom", lambda e: (Phase("all", e, rule="unfreeze_bottom"),), "blocks join from the bottom", "this book"
+)
+register_regime(
+    "gated",
+    lambda e: (Phase("all", e, rule="gated", threshold=0.9),),
+    "confidence-gated (threshold 0.9)",
+    "after arXiv:2509.17885; the threshold is ours",
+)
+register_regime("detached", lambda e: (Phase("all", e, rule="detached"),), "joint (2), early heads detached", _BOOK)
+register_regime(
+    "random_backbone", lambda e: (Phase("heads", e, rule="every_head"),), "every head on an untrained backbone", _BOOK
+)

@@ -1,7 +1,7 @@
 """Settings of a run: frozen and validated; anything unknown stops at once with one line."""
 
 import functools
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -9,15 +9,17 @@ from pydantic import Field, field_validator, model_validator
 from eecore import data, models
 from eecore.errors import SettingError, choose
 from eecore.training import pretrained
+from eecore.training.objectives.checks import check_exits, check_ruled
+from eecore.training.phases import Phase, check_phases
 from eecore.training.recipe import Recipe, Settings, check_recipe, default_recipe
-from eecore.training.regimes import Phase, phases_of
+from eecore.training.regimes import phases_of, regime, regimes
 
 
 @functools.cache
-def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str, outputs: int) -> None:
-    """Stop where data, backbone, exits and head do not fit each other."""
+def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str, outputs: int) -> int:
+    """Stop where data, backbone, exits and head do not fit each other; the number of exits where they do."""
     info = data.info(dataset)
-    models.describe(
+    described = models.describe(
         model,
         kind=info.kind,
         shape=info.shape,
@@ -26,6 +28,7 @@ def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str
         head=head,
         vocabulary=info.vocabulary,
     )
+    return len(cast(list[int], described["exits"]))
 
 
 def _check_pretrained(run: "Run") -> None:
@@ -125,11 +128,14 @@ class Run(Settings):
         if self.recipe is None:
             object.__setattr__(self, "recipe", default_recipe(self.model, self.dataset))
         check_recipe(self.recipe, data.info(self.dataset))  # type: ignore[arg-type]
-        _check_fit(self.model, self.dataset, self.exits, self.head, self.outputs)
+        exits = _check_fit(self.model, self.dataset, self.exits, self.head, self.outputs)
+        check_exits(self.recipe, exits)  # type: ignore[arg-type]
         if self.phases is None:
-            object.__setattr__(self, "phases", phases_of(self.regime, self.epochs))
+            object.__setattr__(self, "phases", phases_of(self.regime, self.epochs, exits))
         if not self.phases:
             raise SettingError("phases: at least one phase is needed, got none")
+        check_phases(self.phases, exits, self.task, self.recipe.mixes, self.head)  # type: ignore[union-attr]
+        check_ruled(self.recipe, self.phases)  # type: ignore[arg-type]
         if self.pretrained is not None:
             _check_pretrained(self)
         return self
@@ -158,8 +164,12 @@ class Run(Settings):
         return self.augment == "none" and not self.recipe.mixes
 
     def replace(self, **changes: object) -> "Run":
-        """The same run with some settings changed; the phases follow the regime and the epochs again."""
+        """The same run with some settings changed; the phases follow the regime and the epochs again.
+
+        Where the regime depends on the number of exits, they follow the model and its exits too.
+        """
         values = {name: getattr(self, name) for name in type(self).model_fields}
-        if {"regime", "epochs"} & set(changes):
+        by_exits = self.regime in regimes() and regime(self.regime).asks_exits
+        if {"regime", "epochs", *(("model", "exits") if by_exits else ())} & set(changes):
             values["phases"] = None
         return Run(**{**values, **changes})
