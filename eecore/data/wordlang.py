@@ -8,7 +8,6 @@ from itertools import islice
 
 import numpy as np
 import torch
-from wordfreq import iter_wordlist
 
 from eecore.data import tokens
 from eecore.data.dataset import Dataset, Info, Split, assemble
@@ -68,6 +67,8 @@ def make_wordlang(words: list[str], sizes: tuple[int, int, int] = SIZES) -> Data
 
 def frequent_words(per_language: int = WORDS) -> list[str]:
     """The words, language by language, the most frequent first; each is in the list of one language alone."""
+    from wordfreq import iter_wordlist  # 55 MB of lists: read where they are wanted, not with every import of eecore
+
     lists = [list(islice(filter(_fits, iter_wordlist(code, "small")), TOP)) for code in LANGUAGES]
     languages = Counter(word for words in lists for word in words)
     return [word for words in lists for word in islice((word for word in words if languages[word] == 1), per_language)]
