@@ -15,6 +15,7 @@ from pathlib import Path
 
 import filelock
 import nbformat
+
 from execute import (
     NOTEBOOKS,
     PROFILES,

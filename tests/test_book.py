@@ -11,9 +11,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from execute import ROOT, notebook_names
 
 from eecore.evidence import CLAIMS, readings
+from execute import ROOT, notebook_names
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("book")]
 PROSE = ["regimes", "theory", "reproduce", "glossary", "api", "references"]

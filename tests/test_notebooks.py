@@ -6,10 +6,10 @@ import re
 import nbformat
 import pytest
 import yaml
-from execute import NOTEBOOKS, BuildError, Job, execute, is_current, make_job, notebook_names, parse_parameters
 
 from eecore.errors import SettingError
 from eecore.parameters import CHECKS, check_parameters
+from execute import NOTEBOOKS, BuildError, Job, execute, is_current, make_job, notebook_names, parse_parameters
 
 NAMES = notebook_names()
 FORBIDDEN = (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.While, ast.Try, ast.AsyncFunctionDef)
