@@ -27,6 +27,7 @@ from execute import (
     notebook_names,
     parse_parameters,
 )
+from parameter_page import parameter_page
 
 BOOK = ROOT / "book"
 OFFERED = re.compile(r'<a download="([^"/]+)" href="data:application/json;base64,([^"]+)"')  # see Page.file
@@ -47,6 +48,13 @@ def mirror(source: Path, target: Path) -> set[Path]:
     return {file for child in source.iterdir() for file in mirror(child, target / child.name)}
 
 
+def written(target: Path, text: str) -> set[Path]:
+    """Write a page that is made at every build; one that is the same keeps its time."""
+    if not (target.is_file() and target.read_text(encoding="utf-8") == text):
+        target.write_text(text, encoding="utf-8")
+    return {target}
+
+
 def lay_out(folder: Path) -> None:
     """The book's sources in `folder`: prose, look, bundled MathJax; executed notebooks are in pages/ already."""
     kept = set()
@@ -54,6 +62,7 @@ def lay_out(folder: Path) -> None:
         if child.name not in NOT_PAGES:
             kept |= mirror(child, folder / child.name)
     kept |= bundle_mathjax(folder / "_bundled" / "_static" / "mathjax")
+    kept |= written(folder / "parameters.md", parameter_page())
     kept |= {folder / "pages" / f"{name}.ipynb" for name in notebook_names()}
     for file in folder.rglob("*"):
         if file.is_file() and file not in kept:
@@ -69,9 +78,13 @@ def bundle_mathjax(target: Path) -> set[Path]:
     return mirror(source / "tex-svg-full.js", target / "tex-svg-full.js")
 
 
-def render(source: Path, target: Path) -> Path:
+def render(source: Path, target: Path, builder: str = "html") -> Path:
     """Run Jupyter Book with warnings as errors; a failed build leaves the rendered book that was there.
 
+    Args:
+        source: folder of the sources.
+        target: the book comes into _build/BUILDER/ in it.
+        builder: "html", or "singlehtml" for all pages in one.
     Returns:
         Path of index.html.
     """
@@ -84,6 +97,8 @@ def render(source: Path, target: Path) -> Path:
         str(source),
         "--path-output",
         str(target),
+        "--builder",
+        builder,
         "-W",
         "--keep-going",
         "-q",
@@ -94,7 +109,7 @@ def render(source: Path, target: Path) -> Path:
         log = (done.stdout + done.stderr).strip().splitlines()
         told = [line for line in log if "WARNING" in line or "ERROR" in line or "rror:" in line] or log[-20:]
         raise BuildError("the book did not render:\n" + "\n".join(told))
-    return target / "_build" / "html" / "index.html"
+    return target / "_build" / builder / "index.html"
 
 
 def hand_out(pages: Path, target: Path) -> None:

@@ -409,6 +409,7 @@ def test_a_note_of_the_plan_is_shown(place):
     plan = place.plan(ENTRY + 'note = "Few epochs."\n')
     assert lab.status_table(lab.status(plan, place.folder))["note"].tolist() == ["Few epochs."]
 
+
 def test_the_papers_numbers_stand_beside_ours(place, monkeypatch):
     do(place, place.plan(ENTRY.replace("[0]", "[0, 1]")))
     paper = published_frame().head(3).assign(model="mlp_nano", dataset="synthetic")

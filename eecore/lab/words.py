@@ -32,7 +32,7 @@ def count_in_words(found: Records, what: str) -> str:
 
 
 def unequal_training(found: Records) -> str:
-    """Where mixed had more training than joint and joint with mixed's budget has no record: a sentence for each entry."""
+    """A sentence for each entry where mixed had more training than joint, and joint with mixed's budget no record."""
     lines = []
     for (title, name), part in found.provenance.groupby(["title", "name"], sort=False):
         regimes = set(part["regime"])
@@ -40,8 +40,9 @@ def unequal_training(found: Records) -> str:
             continue
         spent = found.costs[found.costs["name"] == name].groupby("regime")["training_macs"].mean()
         lines.append(
-            f"{title}: **no record of joint with mixed's budget yet.** Mixed took {spent['mixed'] / spent['joint']:.2f} "
-            "times joint's multiply-adds of training here, so a lead of mixed over joint may be one of training."
+            f"{title}: **no record of joint with mixed's budget yet.** Mixed took "
+            f"{spent['mixed'] / spent['joint']:.2f} times joint's multiply-adds of training here, so a lead of mixed "
+            "over joint may be one of training."
         )
     return "\n\n".join(lines)
 
