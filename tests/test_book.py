@@ -16,7 +16,7 @@ from eecore.evidence import CLAIMS, readings
 from execute import ROOT, notebook_names
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("book")]
-PROSE = ["regimes", "theory", "reproduce", "glossary", "api", "references"]
+PROSE = ["regimes", "theory", "teach", "reproduce", "parameters", "glossary", "api", "references"]
 PAGES = [*PROSE, *(f"pages/{name}" for name in notebook_names())]
 
 
