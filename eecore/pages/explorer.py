@@ -1,4 +1,4 @@
-"""What the threshold explorer of a page shows: all its numbers, counted before, so that the page needs no other program.
+"""What the threshold explorer of a page shows: all its numbers, counted before, so that a page needs nothing else.
 
 Axes: R seeds, K exits, N samples, T thresholds, B budgets.
 
@@ -50,8 +50,10 @@ def explored(
     """
     found: dict[str, Any] = {"thresholds": list(THRESHOLDS), "budgets": list(BUDGETS), "pictures": {}, "cells": []}
     groups, left_out = cells(results), []
-    chosen = {runs[0].run.dataset: chosen_samples([r for g in groups for r in g if r.run.dataset == runs[0].run.dataset])
-              for runs in groups}  # fmt: skip
+    by_data: dict[str, list[Result]] = {}
+    for runs in groups:
+        by_data.setdefault(runs[0].run.dataset, []).extend(runs)
+    chosen = {name: chosen_samples(runs) for name, runs in by_data.items()}
     size = len(json.dumps(found))
     for runs in groups:
         name = data.info(runs[0].run.dataset).name

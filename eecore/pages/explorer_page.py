@@ -1,12 +1,14 @@
-"""The threshold explorer as a part of a page: native form elements, a drawing, two tables, and what they are made from."""
+"""The threshold explorer as a part of a page: native form elements, a drawing, two tables, and their numbers."""
 
 import html
 import json
-from functools import cache
-from importlib.resources import files
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["as_html"]
+from eecore.pages.explorer import explored
+from eecore.pages.parts import web
+from eecore.training import Result
+
+__all__ = ["explorer"]
 
 LIVE = """\
 <div class="ex-live" hidden>
@@ -30,33 +32,42 @@ LIVE = """\
 <th scope="col">MACs per sample</th><th scope="col" class="ex-column">Threshold</th></tr></thead>
 <tbody class="ex-rows"></tbody></table></div>
 <div class="ex-wide" tabindex="0" role="region" aria-label="Who leaves where, chosen regime"><table>
-<thead><tr><th scope="col">Exit</th><th scope="col">Leave here</th><th scope="col" class="ex-bars">Share, and samples</th></tr></thead>
+<thead><tr><th scope="col">Exit</th><th scope="col">Leave here</th>
+<th scope="col" class="ex-bars">Share, and samples</th></tr></thead>
 <tbody class="ex-exits"></tbody></table></div>
 <p class="ex-whose"></p>
 </div>"""
 
 
-@cache
-def _web(name: str) -> str:
-    return (files("eecore.pages") / "web" / name).read_text(encoding="utf-8")
-
-
-def as_html(content: dict[str, Any], anchor: str, label: str, caption: str) -> str:
-    """An explorer, complete: it needs no other file and asks no other host.
+def explorer(results: Iterable[Result], rules: Sequence[str] = ("confidence",)) -> Callable[[str, str, str], str]:
+    """A threshold explorer of runs, for `Page.place`: it needs no other file and asks no other host.
 
     Args:
-        content: from `eecore.pages.explorer.explored`.
-        anchor: its id in the page.
-        label, caption: its number, and what it shows.
+        results, rules: as in `eecore.pages.explorer.explored`.
+    Returns:
+        A function of anchor, label and caption that gives HTML.
+    Raises:
+        SettingError: as in `explored`.
     """
-    made = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")  # no text of it may end the script
+    content = explored(results, rules)
+
+    def made(anchor: str, label: str, caption: str) -> str:
+        left_out = "; ".join(content["left_out"])
+        more = f" Left out, to keep the page small: {left_out}." if left_out else ""
+        return _page(json.dumps(content, separators=(",", ":")), anchor, label, caption + more)
+
+    return made
+
+
+def _page(content: str, anchor: str, label: str, caption: str) -> str:
+    made = content.replace("<", "\\u003c")  # no text of it may end the script
     known = html.escape(anchor, quote=True)
     parts = [
-        f'<figure class="eecore-explorer" id="{known}"><style>{_web("explorer.css")}</style>',
+        f'<figure class="eecore-explorer" id="{known}"><style>{web("explorer.css")}</style>',
         LIVE.format(id=known),
-        "<noscript><p>This drawing can be moved where JavaScript is on. The figures of this page show the same curves.</p></noscript>",
+        "<noscript><p>This drawing needs JavaScript. The figures of this page show the same curves.</p></noscript>",
         f"<figcaption><strong>{label}.</strong> {html.escape(caption)}</figcaption>",
         f'<script type="application/json" class="ex-data">{made}</script>',
-        f"<script>{_web('explorer.js')}eecoreExplorer({json.dumps(anchor)});</script></figure>",
+        f"<script>{web('explorer.js')}eecoreExplorer({json.dumps(anchor)});</script></figure>",
     ]
     return "\n".join(parts)

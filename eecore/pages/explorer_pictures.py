@@ -49,7 +49,7 @@ def pictures(run: Result, samples: Sequence[int]) -> dict[str, Any]:
 
 
 def image(x: np.ndarray) -> str:
-    """An image (C, H, W) as a PNG, its values stretched to the whole scale; of one or two channels the first, dark on white."""
+    """An image (C, H, W) as a PNG, its values stretched to the whole scale; one or two channels: the first, in grey."""
     low, high = float(x.min()), float(x.max())
     scaled = np.rint(255 * (x - low) / (high - low if high > low else 1.0)).astype(np.uint8)
     made = Image.fromarray(255 - scaled[0]) if len(scaled) < 3 else Image.fromarray(np.moveaxis(scaled[:3], 0, -1))
