@@ -13,14 +13,13 @@ import pandas as pd
 import torch
 
 from eecore import __version__, data
-from eecore.errors import EecoreError
 from eecore.provenance import commit
 from eecore.training.result import Result
 
 __all__ = ["MARK", "MOST_BYTES", "as_csv", "command", "figure_details", "page_details", "page_rows"]
 
 MARK = "<!-- as the page -->"
-MOST_BYTES = 1_000_000  # of the numbers behind one figure
+MOST_BYTES = 400_000  # of the numbers behind one figure
 _LEGEND = '<p class="eecore-legend" hidden><a href="../provenance.html">What these lines mean</a></p>'
 
 
@@ -60,17 +59,17 @@ def page_details(rows: Mapping[str, str], again: str, notebook: str) -> str:
     )
 
 
-def figure_details(label: str, notebook: str, frame: pd.DataFrame | None, file: str) -> str:
+def figure_details(label: str, notebook: str, frame: pd.DataFrame | None, file: str | None) -> str:
     """The account of one figure, closed, with the mark where the page's goes.
 
     Args:
         label: such as "Figure 2.1".
         notebook: its page.
         frame: the numbers behind the figure, None where the page does not keep them.
-        file: what they are called as a download.
+        file: what they are called as a download, None where there is none.
     """
     links = [_link(f"{notebook}.ipynb", "the executed notebook")]
-    links += [] if frame is None else [_link(file, f"the numbers behind {label} (CSV)")]
+    links += [] if file is None else [_link(file, f"the numbers behind {label} (CSV)")]
     own = "" if frame is None else f"<dl>{_cells(_shown(frame))}</dl>"
     return (
         f'<details class="eecore-provenance eecore-made"><summary>How {label} was made</summary>{own}{MARK}'
@@ -78,16 +77,12 @@ def figure_details(label: str, notebook: str, frame: pd.DataFrame | None, file: 
     )
 
 
-def as_csv(frame: pd.DataFrame, what: str) -> str:
-    """A frame as CSV, numbers with six digits.
-
-    Raises:
-        EecoreError: it is larger than MOST_BYTES.
-    """
+def as_csv(frame: pd.DataFrame | None) -> str | None:
+    """A frame as CSV, numbers with six digits; None where there is none, or where it would exceed MOST_BYTES."""
+    if frame is None:
+        return None
     text = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    if len(text.encode()) > MOST_BYTES:
-        raise EecoreError(f"{what}: {len(text) // 1000} kB of numbers came, at most {MOST_BYTES // 1000} are allowed")
-    return text
+    return text if len(text.encode()) <= MOST_BYTES else None
 
 
 def _shown(frame: pd.DataFrame) -> dict[str, str]:

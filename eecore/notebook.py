@@ -54,10 +54,9 @@ class Page:
             figure: it is closed afterwards.
             caption: what it shows.
             alt: the same for those who cannot see it.
-            data: the numbers behind it, offered as a CSV file.
-        Raises:
-            EecoreError: the numbers are too many for a file beside a page.
+            data: the numbers behind it, offered as a CSV file; None: those that eecore.plotting knows of.
         """
+        data = plotting.numbers_behind(figure) if data is None else data
         picture = io.StringIO()
         figure.savefig(picture, format="svg", metadata={"Date": None})
         plt.close(figure)
@@ -85,10 +84,11 @@ class Page:
 
     def _show(self, shown: str, label: str, anchor: str, frame: pd.DataFrame | None) -> None:
         """A figure and its account; its numbers travel with the notebook, the build writes them beside the page."""
-        file = f"{self.name}-{anchor}.csv"
+        numbers = made.as_csv(frame)
+        file = None if numbers is None else f"{self.name}-{anchor}.csv"
         bundle = {"text/html": shown + made.figure_details(label, self.name, frame, file), "text/plain": label}
-        if frame is not None:
-            bundle["text/csv"] = made.as_csv(frame, f"{self.name}, {label}")
+        if numbers is not None:
+            bundle["text/csv"] = numbers
         display(bundle, raw=True)
 
     def table(self, frame: pd.DataFrame, caption: str, wrap: bool = False) -> None:

@@ -20,7 +20,7 @@ __all__ = ["Part", "diagram", "explained", "states"]
 
 Part = tuple[str, int]
 MOVES, TIMES, FROZEN, OFF = "moves", "moves at times", "frozen", "off"
-BLOCK, GAP, LEFT = 42, 12, 34  # of the drawing, in pixels
+BLOCK, GAP, LEFT = 50, 12, 44  # of the drawing, in pixels
 
 
 def states(phase: Phase, exits: int = 3) -> dict[Part, str]:
@@ -148,7 +148,7 @@ def _kind(phase: Phase) -> str:
 def _drawn(phase: Phase, exits: int, title: str, said: str, known: str) -> str:
     found = states(phase, exits)
     wide = LEFT + exits * (BLOCK + GAP)
-    shapes = [_box(2, 52, 26, 32, found["stem", 0], "in")]
+    shapes = [_box(2, 52, 38, 32, found["stem", 0], "stem")]
     for k in range(1, exits + 1):
         x = LEFT + (k - 1) * (BLOCK + GAP) + GAP // 2
         shapes += [

@@ -120,7 +120,7 @@ def _written(commands: Iterator[tuple[str, np.ndarray]], digits: int, thin: bool
 
 def _numbers(values: np.ndarray, digits: int) -> str:
     """Numbers without what SVG can do without: "1.5-.5 2"."""
-    short = []
+    short: list[str] = []
     for value in values:
         text = f"{value:.{digits}f}"
         if digits:
