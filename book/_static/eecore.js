@@ -5,17 +5,20 @@ document.addEventListener("DOMContentLoaded", () => {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "eecore-copy";
-    button.textContent = "Copy";
-    button.setAttribute("aria-label", "Copy the command");
+    say(button, "Copy");
     button.addEventListener("click", async () => {
-      const done = await copied(command.textContent);
-      button.textContent = done ? "Copied" : "Not copied";
-      setTimeout(() => (button.textContent = "Copy"), 2000);
+      say(button, (await copied(command.textContent)) ? "Copied" : "Not copied");
+      setTimeout(() => say(button, "Copy"), 2000);
     });
     const said = document.createElement("div");
     said.className = "eecore-command-line";
     command.replaceWith(said);
     said.append(command, button);
+  }
+
+  function say(button, word) {
+    button.textContent = word;
+    button.setAttribute("aria-label", `${word}: the command`);
   }
 
   /** Whether the text is on the clipboard; the second way is for browsers that allow the first one only on servers. */

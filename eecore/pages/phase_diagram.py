@@ -152,7 +152,7 @@ def _drawn(phase: Phase, exits: int, title: str, said: str, known: str) -> str:
     for k in range(1, exits + 1):
         x = LEFT + (k - 1) * (BLOCK + GAP) + GAP // 2
         shapes += [
-            _way(found["block", k], f"M{x - GAP + (2 if k > 1 else 0)} 68H{x - 2}"),
+            _way(found["block", k], f"M{x - 10} 68H{x - 2}"),
             _way(found["head", k], f"M{x + BLOCK // 2} 52V38"),
             _box(x, 52, BLOCK, 32, found["block", k], f"block {k}"),
             _box(x, 6, BLOCK, 30, found["head", k], f"head {k}", round_=12),
