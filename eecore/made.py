@@ -87,21 +87,22 @@ def as_csv(frame: pd.DataFrame | None) -> str | None:
 
 def _shown(frame: pd.DataFrame) -> dict[str, str]:
     """What a figure shows: values of the columns that tell runs apart, and the seeds behind each mean."""
-    rows = {}
-    for column in ("dataset", "model", "regime", "rule"):
-        if column in frame:
-            rows[column.capitalize()] = ", ".join(dict.fromkeys(map(str, frame[column])))
-    if "seed" in frame:
-        cells = [column for column in ("dataset", "model", "regime", "rule") if column in frame]
-        counts = frame.groupby(cells)["seed"].nunique() if cells else pd.Series([frame["seed"].nunique()])
-        low, high = int(counts.min()), int(counts.max())
-        rows["Seeds"] = f"{sorted(int(seed) for seed in frame['seed'].unique())}"
-        rows["n"] = f"{low if low == high else f'{low} to {high}'} seeds behind each mean"
-    elif "n" in frame:
-        low, high = int(frame["n"].min()), int(frame["n"].max())
-        rows["n"] = f"{low if low == high else f'{low} to {high}'}"
+    cells = [column for column in ("dataset", "model", "regime", "rule") if column in frame]
+    rows = {column.capitalize(): ", ".join(dict.fromkeys(map(str, frame[column].dropna()))) for column in cells}
+    seeds = frame.dropna(subset=["seed"]) if "seed" in frame else pd.DataFrame()
+    if len(seeds):
+        counts = seeds.groupby(cells)["seed"].nunique() if cells else pd.Series([seeds["seed"].nunique()])
+        rows["Seeds"] = f"{sorted(int(seed) for seed in seeds['seed'].unique())}"
+        rows["n"] = f"{_range(counts)} seeds behind each mean"
+    elif "n" in frame and frame["n"].notna().any():
+        rows["n"] = _range(frame["n"].dropna())
     rows["Numbers"] = f"{len(frame)} rows"
     return rows
+
+
+def _range(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _cells(rows: Mapping[str, str]) -> str:

@@ -16,25 +16,6 @@ from execute import ROOT, notebook_names
 from eecore.evidence import CLAIMS, readings
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("book")]
-PROSE = ["regimes", "theory", "reproduce", "glossary", "api", "references"]
-PAGES = [*PROSE, *(f"pages/{name}" for name in notebook_names())]
-
-
-@functools.cache
-def chromium():
-    """Path of a Chromium, or None."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((path for path in map(shutil.which, names) if path), None)
-
-
-@pytest.fixture(scope="module")
-def book():
-    """Folder of the smoke book; built here unless it is up to date."""
-    environment = {k: v for k, v in os.environ.items() if k != "EECORE_STORE"}
-    command = [sys.executable, str(ROOT / "book" / "build.py"), "--profile", "smoke"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return ROOT / "build" / "smoke" / "_build" / "html"
 
 
 class _Page(HTMLParser):
@@ -111,50 +92,6 @@ def test_a_second_build_executes_nothing(book):
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     n = len(notebook_names())
     assert f"Notebooks: {n}, of which {n} are up to date" in done.stdout
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from playwright.sync_api import sync_playwright
-
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=flags)
-        yield started
-        started.close()
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [1200, 390])
-@pytest.mark.parametrize("name", PAGES)
-def test_in_a_browser(book, browser, name, width):
-    """No request to another host, no failed request, no console error, formulas drawn, no sideways scrolling."""
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    requests, failed, errors = [], [], []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("requestfailed", lambda request: failed.append(request.url))
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto((book / f"{name}.html").as_uri())
-    page.wait_for_function("() => !window.MathJax || !window.MathJax.startup || window.MathJax.startup.promise")
-    page.wait_for_timeout(300)
-    assert not [url for url in requests if not url.startswith(("file:", "data:", "blob:"))]
-    assert not failed
-    assert not errors
-    formulas = page.locator(".math").count()
-    assert page.locator(".math mjx-container").count() >= formulas
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.close()
-
-
-@pytest.mark.browser
-def test_search_finds_a_word(book, browser):
-    page = browser.new_page()
-    page.goto((book / "search.html").as_uri() + "?q=threshold")
-    page.wait_for_selector("#search-results li", timeout=10_000)
-    assert page.locator("#search-results li").count() >= 2
-    page.close()
 
 
 def test_the_index_leads_to_the_home_page(book):
