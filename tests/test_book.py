@@ -1,10 +1,8 @@
 """The smoke book, built as a reader gets it: as files, and in a real browser."""
 
-import functools
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser

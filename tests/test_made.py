@@ -1,6 +1,7 @@
 """What a page says of how it and its figures were made, what its drawings weigh, and the files that go with it."""
 
 import base64
+import importlib
 import io
 import re
 from itertools import pairwise
@@ -10,7 +11,6 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from build import hand_out
 from execute import ACCOUNT, MARK, _tidy
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,7 +91,7 @@ def test_the_build_writes_numbers_and_notebooks_beside_the_pages(results, shown,
     sources.mkdir()
     (target / "pages" / "old.csv").write_text("of a figure that is gone")
     nbformat.write(nbformat.v4.new_notebook(cells=cells), sources / "00_quickstart.ipynb")
-    hand_out(sources, target)
+    importlib.import_module("build").hand_out(sources, target)  # the name is a folder's, too
     names = ["00_quickstart-figure-0-1.csv", "00_quickstart.ipynb"]
     assert sorted(p.name for p in (target / "pages").iterdir()) == names
     read = pd.read_csv(target / "pages" / names[0])

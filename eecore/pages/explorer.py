@@ -29,7 +29,7 @@ __all__ = ["BUDGETS", "MOST_BYTES", "THRESHOLDS", "explored"]
 # denser towards 1, where the scores of sure exits crowd together
 THRESHOLDS = (*(i / 50 for i in range(45)), *(i / 100 for i in range(90, 99)), 0.99, 0.995, 0.998, 0.999, 1.0)
 BUDGETS = tuple(i / 20 for i in range(1, 21))  # of the backbone's MACs
-MOST_BYTES = 125_000  # of numbers and pictures; with its program an explorer stays below 150 000
+MOST_BYTES = 128_000  # of numbers and pictures; with its program an explorer stays below 150 000
 
 
 def explored(
@@ -54,12 +54,12 @@ def explored(
     for runs in groups:
         by_data.setdefault(runs[0].run.dataset, []).extend(runs)
     chosen = {name: chosen_samples(runs) for name, runs in by_data.items()}
-    size = len(json.dumps(found))
+    size = _bytes(found)
     for runs in groups:
         name = data.info(runs[0].run.dataset).name
         drawn = {} if name in found["pictures"] else {name: pictures(runs[0], chosen[runs[0].run.dataset])}
         parts = [_cell(runs, rule, chosen[runs[0].run.dataset]) for rule in rules]
-        more = len(json.dumps([drawn, parts]))
+        more = _bytes(drawn) + _bytes(parts)
         if size + more > most:
             left_out.append(f"{name}, {runs[0].run.model}")
             continue
@@ -71,6 +71,10 @@ def explored(
             f"results: nothing to explore within {most} bytes, left out: {'; '.join(left_out) or 'none'}"
         )
     return {**found, "left_out": left_out}
+
+
+def _bytes(content: object) -> int:
+    return len(json.dumps(content, separators=(",", ":")))
 
 
 def _cell(runs: Sequence[Result], rule: str, samples: Sequence[int]) -> dict[str, Any]:

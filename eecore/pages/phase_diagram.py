@@ -89,8 +89,9 @@ WORDS = {MOVES: "Moving", TIMES: "Moving at times", FROZEN: "Frozen", OFF: "Off"
 def _named(kind: str, numbers: Sequence[int]) -> str:
     if not numbers or kind == "stem":
         return "stem" if numbers else ""
-    last = f" to {numbers[-1]}" if len(numbers) > 1 else ""
-    return f"{kind}{'s' if last else ''} {numbers[0]}{last}"
+    together = len(numbers) > 1 and numbers[-1] - numbers[0] == len(numbers) - 1
+    said = f"{numbers[0]} to {numbers[-1]}" if together else ", ".join(map(str, numbers))
+    return f"{kind}{'s' if len(numbers) > 1 else ''} {said}"
 
 
 def diagram(regimes: Sequence[str], exits: int = 3) -> Callable[[str, str, str], str]:

@@ -79,7 +79,7 @@ def curve_numbers(
 
 
 def drawn_numbers(
-    draw: Callable[..., object], frame: pd.DataFrame, by: Sequence[str], **options: object
+    draw: Callable[..., object], frame: pd.DataFrame, by: Sequence[str], /, **options: object
 ) -> pd.DataFrame:
     """The numbers of panels that `draw` draws: curves are read at common costs there, all else is drawn as it is."""
     if getattr(draw, "__name__", "") != "accuracy_cost":
