@@ -1,15 +1,15 @@
-"""The smoke book, built as a reader gets it: as files, and in a real browser."""
+"""The smoke book, built as a reader gets it, as files. tests/test_book_browser.py looks at it in a browser."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import smoke_book
 from execute import ROOT, notebook_names
+from smoke_book import PAGES
 
 from eecore.evidence import CLAIMS, readings
 
@@ -85,11 +85,52 @@ def test_the_book_has_the_ledger_as_a_file_and_its_summary_on_the_first_page(boo
 
 
 def test_a_second_build_executes_nothing(book):
-    environment = {k: v for k, v in os.environ.items() if k != "EECORE_STORE"}
-    command = [sys.executable, str(ROOT / "book" / "build.py"), "--profile", "smoke"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     n = len(notebook_names())
-    assert f"Notebooks: {n}, of which {n} are up to date" in done.stdout
+    assert f"Notebooks: {n}, of which {n} are up to date" in smoke_book.build()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_weighs_less_than_a_megabyte(book, name):
+    size = (book / f"{name}.html").stat().st_size
+    assert size < 1_000_000, f"{size / 1e6:.2f} MB"
+
+
+@pytest.mark.parametrize("name", ["home", "24_exit_criteria"])
+def test_an_explorer_weighs_less_than_150_kB(book, name):
+    text = (book / "pages" / f"{name}.html").read_text(encoding="utf-8")
+    (found,) = re.findall(r'<figure class="eecore-explorer".*?</figure>', text, flags=re.DOTALL)
+    assert len(found.encode()) < 150_000
+
+
+def test_every_figure_says_how_it_was_made_and_offers_its_numbers(book):
+    offered = 0
+    for name in notebook_names():
+        text = (book / "pages" / f"{name}.html").read_text(encoding="utf-8")
+        figures = re.findall(r'<figure class="eecore-[^"]*" id="(figure-[^"]*)"', text)
+        accounts = re.findall(r'<details class="eecore-provenance eecore-made">.*?</details>', text, flags=re.DOTALL)
+        assert len(accounts) == len(figures)
+        for account in accounts:
+            for needed in (
+                "Notebook",
+                "Parameters",
+                "Runs",
+                "Data",
+                "Device",
+                "Training",
+                "Versions",
+                "Commit",
+                "Made",
+            ):
+                assert f"<dt>{needed}</dt>" in account, f"{name}: {needed}"
+            assert f"make notebook NB={name}" in account
+            assert f'href="{name}.ipynb"' in account
+        for file in re.findall(r'href="([^"/]+\.csv)"', text):
+            frame = pd.read_csv(book / "pages" / file)
+            assert len(frame), file
+            assert file.removeprefix(f"{name}-").removesuffix(".csv") in figures
+            offered += 1
+        assert (book / "pages" / f"{name}.ipynb").is_file()
+    assert offered >= 60  # most figures have theirs
 
 
 def test_the_index_leads_to_the_home_page(book):
