@@ -31,6 +31,7 @@ from parameter_page import parameter_page
 
 BOOK = ROOT / "book"
 OFFERED = re.compile(r'<a download="([^"/]+)" href="data:application/json;base64,([^"]+)"')  # see Page.file
+CSV = re.compile(r'<a download href="([^"/]+\.csv)"')  # see eecore.made
 NOT_PAGES = {"build.py", "execute.py", "__pycache__", "results"}
 
 
@@ -113,12 +114,38 @@ def render(source: Path, target: Path, builder: str = "html") -> Path:
 
 
 def hand_out(pages: Path, target: Path) -> None:
-    """Write the files that executed pages offer beside the book's first page."""
+    """Write what executed pages offer: files beside the first page, notebooks and figures' numbers beside the pages."""
+    kept = set()
     for page in sorted(pages.glob("*.ipynb")):
-        for cell in nbformat.read(page, as_version=4).cells:
-            for output in cell.get("outputs", []):
-                for name, encoded in OFFERED.findall(output.get("data", {}).get("text/html", "")):
-                    (target / html.unescape(name)).write_bytes(base64.b64decode(encoded))
+        kept |= {beside(page, target / "pages"), *numbers(page, target / "pages")}
+        for output in outputs(page):
+            for name, encoded in OFFERED.findall(output.get("text/html", "")):
+                (target / html.unescape(name)).write_bytes(base64.b64decode(encoded))
+    for file in (target / "pages").iterdir():
+        if file.suffix in (".csv", ".ipynb") and file not in kept:
+            file.unlink()
+
+
+def outputs(page: Path) -> list[dict[str, str]]:
+    """What the cells of an executed notebook show, by kind."""
+    cells = nbformat.read(page, as_version=4).cells
+    return [output["data"] for cell in cells for output in cell.get("outputs", []) if "data" in output]
+
+
+def beside(page: Path, folder: Path) -> Path:
+    """The executed notebook, copied into a folder."""
+    return Path(shutil.copyfile(page, folder / page.name))
+
+
+def numbers(page: Path, folder: Path) -> set[Path]:
+    """Write the numbers behind a page's figures as CSV files; each figure names its own."""
+    found = set()
+    for output in outputs(page):
+        if "text/csv" in output:
+            file = folder / html.unescape(CSV.search(output["text/html"]).group(1))
+            file.write_text(output["text/csv"], encoding="utf-8")
+            found.add(file)
+    return found
 
 
 def build(profile: str) -> Path:
@@ -149,6 +176,7 @@ def main() -> int:
             target = ROOT / "build" / arguments.profile / "own" / f"{job.name}.ipynb"
             print(f"Executing {NOTEBOOKS.name}/{job.name}.ipynb ...", flush=True)
             execute(job, target)
+            numbers(target, target.parent)
             print(f"{target}\n{as_html(target)}")
         else:
             print(f"The book is at {build(arguments.profile)}")

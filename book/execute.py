@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RECORDS = Path(os.environ.get("EECORE_RECORDS") or ROOT / "book" / "results")
 PROFILES = ("smoke", "quick", "paper")
+MARK = "<!-- as the page -->"  # in a figure's account, see eecore.made
+ACCOUNT = re.compile(r"<!-- account -->(.*?)<!-- /account -->", re.DOTALL)
+READ = (".py", ".toml", ".js", ".css")  # what the library is made of
 
 
 class BuildError(Exception):
@@ -41,7 +44,7 @@ class Job:
         """Hash of all that decides the executed page: notebook, parameters, library, torch's version, records."""
         digest = hashlib.sha256(self.source.read_bytes())
         digest.update(json.dumps(self.parameters, sort_keys=True).encode())
-        for module in sorted(p for p in (ROOT / "eecore").rglob("*") if p.suffix in (".py", ".toml")):
+        for module in sorted(p for p in (ROOT / "eecore").rglob("*") if p.suffix in READ):
             digest.update(module.read_bytes())
         digest.update((ROOT / "constraints.txt").read_bytes())
         if "lab.records(" in self.source.read_text(encoding="utf-8"):
@@ -144,7 +147,7 @@ def execute(job: Job, target: Path) -> float:
 
 
 def _tidy(page: nbformat.NotebookNode) -> None:
-    """What a reader sees: no progress bars; injected parameters are hidden where the notebook hides its own."""
+    """What a reader sees: no progress bars, injected parameters hidden like the notebook's own, accounts of figures."""
     hidden: list[str] = []
     for cell in page.cells:
         tags = cell.metadata.get("tags", [])
@@ -154,6 +157,10 @@ def _tidy(page: nbformat.NotebookNode) -> None:
             cell.metadata["tags"] = [*tags, *hidden]
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    shown = [o.data for cell in page.cells for o in cell.get("outputs", []) if "text/html" in o.get("data", {})]
+    accounts = [account for data in shown for account in ACCOUNT.findall(data["text/html"])]
+    for data in shown:
+        data["text/html"] = data["text/html"].replace(MARK, accounts[-1] if accounts else "")
 
 
 def _store() -> str:

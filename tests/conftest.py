@@ -7,6 +7,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+import smoke_book
+
 os.environ.setdefault("MPLBACKEND", "Agg")
 install_import_hook("eecore", "beartype.beartype")
 torch.set_num_threads(1)
@@ -18,12 +20,28 @@ def _own_store(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("EECORE_STORE", str(tmp_path_factory.mktemp("store")))
 
 
+@pytest.fixture(scope="session")
+def book():
+    """Folder of the smoke book; built here unless it is up to date."""
+    smoke_book.build()
+    return smoke_book.FOLDER
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium that draws pages from disk."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=smoke_book.chromium(), args=smoke_book.FLAGS)
+        yield started
+        started.close()
+
+
 def _missing():
     """Markers of tests that cannot run here -> what to install; CI can demand each of them."""
-    from test_book import chromium
-
     there = {
-        "browser": bool(chromium()),
+        "browser": bool(smoke_book.chromium()),
         "transformers": importlib.util.find_spec("transformers") is not None,
         "torchjd": importlib.util.find_spec("torchjd") is not None,
     }

@@ -86,7 +86,9 @@ def test_every_figure_has_a_caption_and_alt_text(name):
             called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr
             if called == "figure":
                 assert len(node.args) == 2, "a figure and its caption"
-                assert [keyword.arg for keyword in node.keywords] == ["alt"]
+                assert [keyword.arg for keyword in node.keywords] in (["alt"], ["alt", "data"])
+            if called == "place":
+                assert len(node.args) == 2, "what is drawn, and its caption"
 
 
 @pytest.mark.parametrize("name", NAMES)
