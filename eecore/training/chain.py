@@ -72,6 +72,26 @@ def train(run: Run, store: Store | None = None, progress: bool = True, pace: Pac
     return result
 
 
+def train_prefix(run: Run, store: Store, phases: int) -> None:
+    """Train the first `phases` phases of a run, or what of them is not in the store yet; for engines of `sweep`.
+
+    Args:
+        run: the settings.
+        store: where the prefixes are.
+        phases: how many, 1 to all of the run's.
+    Raises:
+        TrainingError, StoreError: as `train`.
+    """
+    with tqdm(disable=True) as bar:
+        _prefix(run, store, prefix_keys(run), phases - 1, None, bar, Pace())
+
+
+def stored_phases(run: Run, store: Store) -> int:
+    """How many phases of a run's chain are stored: its longest stored prefix."""
+    keys = prefix_keys(run)
+    return max((i + 1 for i, key in enumerate(keys) if store.has(key, "weights")), default=0)
+
+
 def _title(run: Run) -> str:
     return f"{data.info(run.dataset).name} {run.model} {run.regime} seed {run.seed}"
 
