@@ -117,12 +117,16 @@ def work(task: Task, folder: str, mark: str, modules: tuple[str, ...], before: o
     """
     store, here = Store(folder), platform.node()
     if not store.has_mark(mark):
-        raise TrainingError(f"worker on {here}: its {folder} is not the store of this sweep; give a folder that all share")
+        raise TrainingError(
+            f"worker on {here}: its {folder} is not the store of this sweep; give a folder that all share"
+        )
     for name in modules:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise TrainingError(f"worker on {here}: cannot import {name}, which defines a model or data: {error}") from None
+            raise TrainingError(
+                f"worker on {here}: cannot import {name}, which defines a model or data: {error}"
+            ) from None
     with _one_at_a_time:
         if prefix_keys(task.run)[task.phases - 1] != task.key:
             raise TrainingError(
