@@ -66,7 +66,7 @@ class _NothingTwice(yaml.SafeLoader):
     """YAML in which a name that is there twice is an error; by itself the last one wins, without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
         for name in names:
             if names.count(name) > 1:
                 raise SettingError(f"{name}: it is there twice")

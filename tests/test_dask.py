@@ -191,7 +191,7 @@ def task(**changes):
 
 def test_a_worker_refuses_another_folder_another_source_and_a_module_that_it_has_not(tmp_path):
     store = Store(tmp_path)
-    with pytest.raises(TrainingError, match="is not the store of this sweep"):
+    with pytest.raises(TrainingError, match="is not the sweep's store"):
         on_dask.work(task(), str(tmp_path), "abc", ())
     with store.marked("abc"):
         with pytest.raises(TrainingError, match="its torch, its data or its source of eecore differ"):

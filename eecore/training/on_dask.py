@@ -117,16 +117,13 @@ def work(task: Task, folder: str, mark: str, modules: tuple[str, ...], before: o
     """
     store, here = Store(folder), platform.node()
     if not store.has_mark(mark):
-        raise TrainingError(
-            f"worker on {here}: its {folder} is not the store of this sweep; give a folder that all share"
-        )
+        raise TrainingError(f"worker on {here}: its {folder} is not the sweep's store; give a folder that all share")
     for name in modules:
         try:
             importlib.import_module(name)
         except ImportError as error:
-            raise TrainingError(
-                f"worker on {here}: cannot import {name}, which defines a model or data: {error}"
-            ) from None
+            what = f"cannot import {name}, which defines a model or data"
+            raise TrainingError(f"worker on {here}: {what}: {error}") from None
     with _one_at_a_time:
         if prefix_keys(task.run)[task.phases - 1] != task.key:
             raise TrainingError(
@@ -174,10 +171,9 @@ def _reason(future: Any) -> Exception:
         return TrainingError("the Dask scheduler dropped a task: it was stopped or lost; what was finished is stored")
     error = future.exception()
     if isinstance(error, KilledWorker):
-        kind = future.key.partition("-")[0]
+        where = f"each worker that took it died, the last one at {error.last_worker.address}"
         return TrainingError(
-            f"task {future.key!r} ({kind}): each worker that took it died, the last one at {error.last_worker.address}; "
-            "the usual reason is too little memory. What was finished is stored"
+            f"task {future.key}: {where}; the usual reason is too little memory. What was finished is stored"
         )
     return error
 
@@ -191,6 +187,6 @@ def _modules(run: Run) -> tuple[str, ...]:
 def _check_importable(run: Run) -> None:
     if "__main__" in _modules(run):
         raise SettingError(
-            f"engine: 'dask' cannot train {run.model} on {run.dataset}, which this program or notebook defines: write it "
-            "into a module that the workers can import, or take engine='local'"
+            f"engine: 'dask' cannot train {run.model} on {run.dataset}, which this program or notebook defines: "
+            "write it into a module that the workers can import, or take engine='local'"
         )
