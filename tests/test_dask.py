@@ -72,6 +72,16 @@ def test_the_bits_are_those_of_one_process_and_the_address_is_said(tmp_path, cap
     assert set(Store(tmp_path / "dask").stored_keys()) == distinct(RUNS)
 
 
+@pytest.mark.slow
+def test_a_scheduler_that_somebody_else_started_is_used_and_stays(tmp_path, capsys):
+    with cluster() as here:  # and no client of anybody's
+        results = sweep(RUNS[:3], Store(tmp_path), engine="dask", scheduler=here.scheduler_address)
+        assert f"Dask: 2 workers at {here.scheduler_address}; " in capsys.readouterr().err
+        again = sweep(RUNS[:4], Store(tmp_path), engine="dask", scheduler=here.scheduler_address, progress=False)
+    assert [result.key for result in again[:3]] == [result.key for result in results]
+    assert set(Store(tmp_path).stored_keys()) == distinct(RUNS[:4])
+
+
 # -- a worker that dies ---------------------------------------------------------------------------------
 
 
@@ -96,7 +106,7 @@ class Journal(WorkerPlugin):
 
 def cluster(**more):
     return LocalCluster(
-        n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=None, silence_logs="CRITICAL", **more
+        n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address="localhost:0", silence_logs="CRITICAL", **more
     )
 
 

@@ -147,7 +147,7 @@ def _run(client: Any, graph: dict[str, Task], store: Store, progress: bool) -> N
             folder, modules = str(store.folder.absolute()), _modules(task.run)
             futures[name] = client.submit(work, task, folder, mark, modules, before, key=f"{name}-{mark}", pure=False)
         with tqdm(total=len(graph), disable=not progress, unit="task", desc="training") as bar:
-            for future in as_completed(futures.values()):
+            for future in as_completed(futures.values(), loop=client.loop):
                 if future.status != "finished":
                     raise _reason(future)
                 bar.update()
