@@ -59,7 +59,11 @@ def cluster(workers: int) -> Any:
     from dask.distributed import LocalCluster
 
     return LocalCluster(
-        n_workers=workers, threads_per_worker=1, memory_limit=0, dashboard_address="localhost:0", silence_logs="CRITICAL"
+        n_workers=workers,
+        threads_per_worker=1,
+        memory_limit=0,
+        dashboard_address="localhost:0",
+        silence_logs="CRITICAL",
     )
 
 

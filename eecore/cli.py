@@ -55,6 +55,7 @@ def train_command(
     exits: Annotated[str, typer.Option(help="every, every:2, macs:4 or block indices such as 0,2,5.")] = "every",
     head: Annotated[str, typer.Option(help="Kind of the heads.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads of torch; part of a run's identity.")] = 1,
+    processes: Annotated[int, typer.Option(help="Processes that compute each batch together, on the CPU.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
     preset: Annotated[str | None, typer.Option(help="A recipe by name; `eecore recipes` lists them.")] = None,
     recipe: Annotated[list[str] | None, typer.Option(help="A setting of the recipe, such as lr=0.001.")] = None,
@@ -64,6 +65,7 @@ def train_command(
 ) -> None:
     """Train one network in one regime; what is stored already is not trained again."""
     settings: dict[str, Any] = {"exits": _exits(exits), "head": head, "threads": threads, "device": device}
+    settings["processes"] = processes
     dataset = with_size(dataset, image_size)
     settings["pretrained"] = given
     chosen = recipes.preset(preset) if preset else None

@@ -106,7 +106,12 @@ class Journal(WorkerPlugin):
 
 def cluster(**more):
     return LocalCluster(
-        n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address="localhost:0", silence_logs="CRITICAL", **more
+        n_workers=2,
+        threads_per_worker=1,
+        memory_limit=0,
+        dashboard_address="localhost:0",
+        silence_logs="CRITICAL",
+        **more,
     )
 
 

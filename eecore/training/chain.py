@@ -14,10 +14,11 @@ from tqdm import tqdm
 from eecore import data, models
 from eecore.training.costs import phase_macs
 from eecore.training.identity import identity, prefix_keys
-from eecore.training.loop import Progress, split_logits, train_phase
+from eecore.training.loop import Progress, split_logits
 from eecore.training.objectives.names import SEPARATE
 from eecore.training.optim import derived_seed, torch_settings
 from eecore.training.pace import Pace, Paused
+from eecore.training.parallel import train_phase
 from eecore.training.phases import Phase
 from eecore.training.result import Result, initial_model, is_snapshot_epoch, snapshot_name
 from eecore.training.settings import Run
@@ -163,6 +164,7 @@ def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry
         seed=derived_seed(run.seed, i),
         threads=run.threads,
         device=run.device,
+        processes=run.processes,
         start=start,
         on_epoch=keep,
         keeps=keeps,

@@ -33,33 +33,12 @@ from eecore.shapes import Float
 from eecore.training import loop
 from eecore.training.loop import Progress
 from eecore.training.moving import Moving
+from eecore.training.objectives.checks import check_parallel
 from eecore.training.phases import Phase
 from eecore.training.recipe import Recipe
 from eecore.training.together import Share, batch_norm, sum_gradient, sum_rows
 
-__all__ = ["check_parallel", "train_phase"]
-
-
-def check_parallel(processes: int, recipe: Recipe, device: str) -> None:
-    """Stop where a phase cannot be divided.
-
-    Raises:
-        SettingError: one line.
-    Example:
-        >>> check_parallel(2, Recipe(gradients="pcgrad"), "cpu")
-        Traceback (most recent call last):
-        ...
-        eecore.errors.SettingError: processes: 2 does not fit gradients='pcgrad': one gradient of a batch is divided
-    """
-    wrong = {
-        f"device={device!r}: the CPU's training is divided": torch.device(device).type != "cpu",
-        "compile=True": recipe.compile,
-        f"gradients={recipe.gradients!r}: one gradient of a batch is divided": recipe.gradients != "sum",
-        "weights='l2w': one gradient of a batch is divided": recipe.weights == "l2w",
-    }
-    for what, is_so in wrong.items():
-        if processes > 1 and is_so:
-            raise SettingError(f"processes: {processes} does not fit {what}")
+__all__ = ["train_phase"]
 
 
 def train_phase(
