@@ -102,7 +102,7 @@ def grid_runs(entries: Mapping[str, object]) -> list[Run]:
     Args:
         entries: by name: datasets, models, regimes, seeds (lists); more_seeds, for the first data set alone; epochs of
             each phase; preset, the name of a recipe, or recipe, settings that differ from the default one of each model
-            and data set; and exits, head, threads, processes, device, pretrained, snapshots as in `Run`. All of them are
+            and data set; and exits, head, threads, processes, device, pretrained, snapshots as in `Run`. All are
             optional: without any, mnist1d, vit_nano, three regimes, seed 0, ten epochs.
     Returns:
         Every combination.

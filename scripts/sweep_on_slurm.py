@@ -15,50 +15,14 @@ from typing import Annotated
 
 import dask
 import typer
-from dask_jobqueue import SLURMCluster
 
 import eecore
 from eecore.cli_sweep import measure_line
 from eecore.errors import EecoreError
 from eecore.grid_file import grid_runs, read_grid
+from eecore.training.slurm import slurm_cluster
 
 TIMES_A_TASK_MAY_LOSE_ITS_WORKER = 100  # a job's time limit ends a worker as a crash would
-
-
-def slurm_cluster(
-    partition: str | None = None,
-    account: str | None = None,
-    memory: str = "4GB",
-    hours: float = 4.0,
-    gpus: int = 0,
-    logs: str = "slurm-logs",
-) -> SLURMCluster:
-    """A scheduler in this process, whose workers are jobs: one process with one thread each.
-
-    Args:
-        partition, account: as in `sbatch`; None: the cluster's default.
-        memory: of a job.
-        hours: time limit of a job.
-        gpus: of a job.
-        logs: folder for what the jobs print.
-    """
-    minutes = round(60 * hours)
-    directives = ["--requeue", *([f"--gres=gpu:{gpus}"] if gpus else [])]
-    return SLURMCluster(
-        queue=partition,
-        account=account,
-        cores=1,
-        processes=1,
-        memory=memory,
-        walltime=f"{minutes // 60:02d}:{minutes % 60:02d}:00",
-        job_name="eecore",
-        job_extra_directives=directives,
-        job_script_prologue=["export OMP_NUM_THREADS=1"],
-        log_directory=logs,
-        python=sys.executable,
-        silence_logs="CRITICAL",
-        scheduler_options={"dashboard_address": ":0"},
-    )
 
 
 def main(

@@ -1,11 +1,12 @@
 """The script for SLURM, without a cluster: the job script that it would submit, and one line for a wrong grid."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from eecore.training.slurm import slurm_cluster
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "sweep_on_slurm.py"
 pytestmark = [
@@ -14,16 +15,8 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("sweep_on_slurm", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_job_script_asks_for_one_core_and_starts_one_worker_with_one_thread(script, tmp_path):
-    with script.slurm_cluster("cpu", "theses", "3GB", 1.5, logs=str(tmp_path / "logs")) as cluster:
+def test_the_job_script_asks_for_one_core_and_starts_one_worker_with_one_thread(tmp_path):
+    with slurm_cluster("cpu", "theses", "3GB", 1.5, logs=str(tmp_path / "logs")) as cluster:
         lines = cluster.job_script().splitlines()
         address = cluster.scheduler_address
     assert lines[0] == "#!/usr/bin/env bash"
@@ -45,8 +38,8 @@ def test_the_job_script_asks_for_one_core_and_starts_one_worker_with_one_thread(
     assert "--nanny" in worker
 
 
-def test_a_job_with_a_gpu_says_so(script, tmp_path):
-    with script.slurm_cluster("gpu", gpus=1, logs=str(tmp_path / "logs")) as cluster:
+def test_a_job_with_a_gpu_says_so(tmp_path):
+    with slurm_cluster("gpu", gpus=1, logs=str(tmp_path / "logs")) as cluster:
         assert "#SBATCH --gres=gpu:1" in cluster.job_script().splitlines()
 
 

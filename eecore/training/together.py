@@ -65,7 +65,7 @@ class _Sum(torch.autograd.Function):
 
 
 class _Rows(torch.autograd.Function):
-    """The rows of all processes. What comes after is the same in each of them, so a row's derivative is there already."""
+    """The rows of all processes. What comes after is the same in each, so a row's derivative is there already."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, where: slice, samples: int) -> Tensor:
@@ -82,7 +82,7 @@ class _Rows(torch.autograd.Function):
 
 def sum_rows(own: Float[Tensor, "J b C"], where: slice, samples: int) -> Float[Tensor, "J B C"]:
     """Logits of a whole batch of `samples`, from those of each process's rows."""
-    return _Rows.apply(own, where, samples)  # type: ignore[no-any-return, no-untyped-call]
+    return _Rows.apply(own, where, samples)
 
 
 def sum_gradient(share: Share, parameter: Tensor) -> None:
@@ -124,4 +124,4 @@ def batch_norm(norm: _BatchNorm, share: Share, x: Tensor) -> Tensor:
 
 
 def _sum(own: Tensor) -> Tensor:
-    return _Sum.apply(own)  # type: ignore[no-any-return, no-untyped-call]
+    return _Sum.apply(own)
