@@ -8,6 +8,7 @@ from eecore.plotting.samples import gallery, reliability
 from eecore.plotting.style import RegimeStyle, regime_order, regime_style, use_style
 from eecore.plotting.training_cost import value_against_training
 from eecore.plotting.verdicts import side_matrices, side_matrix
+from eecore.plotting.workers import days_by_workers
 
 __all__ = [
     "RegimeStyle",
@@ -15,6 +16,7 @@ __all__ = [
     "accuracy_per_exit",
     "answer_map",
     "budget_bars",
+    "days_by_workers",
     "differences",
     "facets",
     "forests",
