@@ -34,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo '$(PYTHON) cannot make environments: install its venv package (Debian: apt install python3-venv)'; exit 1; }
 	@echo 'Installing into .venv (two minutes or so) ...'
 	@$(PYTHON) -m venv .venv
-	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[book,dev,cluster]'
 	@touch $(STAMP)
 
 book: $(STAMP)

@@ -16,11 +16,12 @@ from eecore.cli_methods import EXAMPLE as METHODS
 from eecore.cli_methods import methods_command
 from eecore.cli_recommend import EXAMPLE as RECOMMEND
 from eecore.cli_recommend import recommend_command
+from eecore.cli_sweep import EXAMPLE as SWEEP
+from eecore.cli_sweep import Folder, Given, ImageSize, measure_line, sweep_command
 from eecore.data.own import with_size
 from eecore.errors import EecoreError, SettingError
 from eecore.lab.command import EXAMPLE, lab_command
-from eecore.training import Recipe, Result, Run, Store, default_recipe, grid, pretrained, recipes, sweep, train
-from eecore.training.sweep import shared_phases
+from eecore.training import Recipe, Run, Store, default_recipe, pretrained, recipes, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,6 +34,7 @@ app = typer.Typer(
 runs_app = typer.Typer(no_args_is_help=True, help="What is in the store of trained runs.")
 app.add_typer(runs_app, name="runs", epilog="Example: python -m eecore runs list")
 app.add_typer(cli_data.app, name="data", epilog="Example: python -m eecore data fetch cifar100")
+app.command("sweep", epilog=SWEEP)(sweep_command)
 app.command("lab", epilog=EXAMPLE)(lab_command)
 app.command("recommend", epilog=RECOMMEND)(recommend_command)
 app.command("methods", epilog=METHODS)(methods_command)
@@ -40,20 +42,7 @@ app.command("methods", epilog=METHODS)(methods_command)
 Dataset = Annotated[
     str, typer.Option(help="Name of a data set (`eecore data` lists them), or images:DIR and the like.")
 ]
-ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which own images are resized; 32 if not given.")]
 Model = Annotated[str, typer.Option(help="Name of a model; `eecore models` lists them.")]
-Given = Annotated[str | None, typer.Option("--pretrained", help="Weights to start from: a file of `runs export`.")]
-Folder = Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")]
-
-
-def measure_line(result: Result) -> str:
-    """How good every exit is on test, on one line: accuracy in percent, or for regression Pearson's correlation."""
-    frame, measure = result.frame().query("split == 'test'"), result.measures[0]
-    scale, digits, unit = (100, 1, " (%)") if measure == "accuracy" else (1, 3, "")
-    cells = " ".join(f"{scale * value:.{digits}f}" for value in frame[measure])
-    run = result.run
-    name = data.info(run.dataset).name
-    return f"{name} {run.model} {run.regime} seed {run.seed}: test {measure} per exit{unit} {cells}"
 
 
 @app.command("train", epilog="Example: python -m eecore train --dataset digits --model mlp_nano --regime joint")
@@ -66,6 +55,7 @@ def train_command(
     exits: Annotated[str, typer.Option(help="every, every:2, macs:4 or block indices such as 0,2,5.")] = "every",
     head: Annotated[str, typer.Option(help="Kind of the heads.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads of torch; part of a run's identity.")] = 1,
+    processes: Annotated[int, typer.Option(help="Processes that compute each batch together, on the CPU.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
     preset: Annotated[str | None, typer.Option(help="A recipe by name; `eecore recipes` lists them.")] = None,
     recipe: Annotated[list[str] | None, typer.Option(help="A setting of the recipe, such as lr=0.001.")] = None,
@@ -75,6 +65,7 @@ def train_command(
 ) -> None:
     """Train one network in one regime; what is stored already is not trained again."""
     settings: dict[str, Any] = {"exits": _exits(exits), "head": head, "threads": threads, "device": device}
+    settings["processes"] = processes
     dataset = with_size(dataset, image_size)
     settings["pretrained"] = given
     chosen = recipes.preset(preset) if preset else None
@@ -101,34 +92,6 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             values[name] = value
     return values
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-@app.command("sweep", epilog="Example: python -m eecore sweep --datasets mnist1d,digits --seeds 0,1,2 --epochs 5")
-def sweep_command(
-    datasets: Annotated[str, typer.Option(help="Names, with commas between them.")] = "mnist1d",
-    models_: Annotated[str, typer.Option("--models", help="Names, with commas.")] = "vit_nano",
-    regimes: Annotated[str, typer.Option(help="Names, with commas.")] = "disjoint,joint,mixed",
-    seeds: Annotated[str, typer.Option(help="Integers, with commas.")] = "0",
-    epochs: Annotated[int, typer.Option(help="Epochs of each phase.")] = 10,
-    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
-    image_size: ImageSize = None,
-    given: Given = None,
-    store: Folder = None,
-) -> None:
-    """Train every combination; a prefix that several regimes share is trained once."""
-    if not all(word.isdigit() for word in _words(seeds)):
-        raise SettingError(f"seeds: expected integers with commas, such as 0,1,2, got {seeds!r}")
-    chosen = [int(word) for word in _words(seeds)]
-    sized = [with_size(name, image_size) for name in _words(datasets)]
-    runs = grid(sized, _words(models_), _words(regimes), chosen, epochs=epochs, pretrained=given)
-    for result in sweep(runs, Store(store), workers):
-        console().print(measure_line(result), highlight=False)
-    phases, distinct = shared_phases(runs)
-    console().print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")
 
 
 @app.command("recipes", epilog="Example: python -m eecore recipes")

@@ -130,6 +130,12 @@ def _place(value: object) -> None:
         raise SettingError(f"places: expected descriptions such as 'every:2', got {value!r}")
 
 
+def _exits(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise SettingError(f"{name}: expected a description such as 'every:2' or 'macs:4', got {value!r}")
+    return value
+
+
 CHECKS: dict[str, Callable[[str, object], Any]] = {
     "dataset": _dataset,
     "source": _dataset,
@@ -175,6 +181,16 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "temperature": lambda name, value: _number(name, value, 0.1, 100, "a temperature from 0.1 to 100"),
     "share": lambda name, value: _number(name, value, 0, 1, "a fraction from 0 to 1"),
     "sgd_rates": _factors,
+    "exits": _exits,
+    "images": integer(1, 10**9),
+    "side": integer(8, 4096),
+    "classes": integer(2, 10**6),
+    "full_epochs": integer(1, 100_000),
+    "batch": integer(1, 1_000_000),
+    "speed": lambda name, value: _number(
+        name, value, 1e-3, 1e5, "10^12 multiply-adds per second, from 0.001 to 100000"
+    ),
+    "workers": _integers(1, 100_000, "[1, 2, 4]"),
     "min_delta": lambda name, value: _number(name, value, 0, 1000, "a number from 0 to 1000"),
 }
 

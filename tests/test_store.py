@@ -17,7 +17,7 @@ import torch
 from eecore.errors import StoreError
 from eecore.training import Phase, Run, Store, sweep, train
 from eecore.training.identity import identity, prefix_keys, source_text
-from eecore.training.store import default_folder, worker_slots
+from eecore.training.store import default_folder, slot_names, worker_slots
 from eecore.training.sweep import shared_phases
 
 RUN = Run(dataset="synthetic", model="mlp_nano", regime="mixed", epochs=2)
@@ -283,7 +283,7 @@ def test_slots_are_as_many_as_asked_for(tmp_path, monkeypatch):
     assert worker_slots() == 2
     store = Store(tmp_path)
     with store.slot(), store.slot():
-        locks = [store._file_lock("slots", str(i)) for i in range(2)]
+        locks = [store._file_lock("slots", name) for name in slot_names()]
         for lock in locks:
             with pytest.raises(TimeoutError):
                 lock.acquire(timeout=0)

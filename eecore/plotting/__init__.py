@@ -9,6 +9,7 @@ from eecore.plotting.samples import gallery, reliability
 from eecore.plotting.style import RegimeStyle, regime_order, regime_style, use_style
 from eecore.plotting.training_cost import value_against_training
 from eecore.plotting.verdicts import side_matrices, side_matrix
+from eecore.plotting.workers import days_by_workers
 
 __all__ = [
     "RegimeStyle",
@@ -17,6 +18,7 @@ __all__ = [
     "answer_map",
     "budget_bars",
     "curve_numbers",
+    "days_by_workers",
     "differences",
     "facets",
     "forests",

@@ -14,10 +14,11 @@ from tqdm import tqdm
 from eecore import data, models
 from eecore.training.costs import phase_macs
 from eecore.training.identity import identity, prefix_keys
-from eecore.training.loop import Progress, split_logits, train_phase
+from eecore.training.loop import Progress, split_logits
 from eecore.training.objectives.names import SEPARATE
 from eecore.training.optim import derived_seed, torch_settings
 from eecore.training.pace import Pace, Paused
+from eecore.training.parallel import train_phase
 from eecore.training.phases import Phase
 from eecore.training.result import Result, initial_model, is_snapshot_epoch, snapshot_name
 from eecore.training.settings import Run
@@ -70,6 +71,26 @@ def train(run: Run, store: Store | None = None, progress: bool = True, pace: Pac
     if result is None:  # somebody removed it between these two lines
         return train(run, store, progress, pace)
     return result
+
+
+def train_prefix(run: Run, store: Store, phases: int) -> None:
+    """Train the first `phases` phases of a run, or what of them is not in the store yet; for engines of `sweep`.
+
+    Args:
+        run: the settings.
+        store: where the prefixes are.
+        phases: how many, 1 to all of the run's.
+    Raises:
+        TrainingError, StoreError: as `train`.
+    """
+    with tqdm(disable=True) as bar:
+        _prefix(run, store, prefix_keys(run), phases - 1, None, bar, Pace())
+
+
+def stored_phases(run: Run, store: Store) -> int:
+    """How many phases of a run's chain are stored: its longest stored prefix."""
+    keys = prefix_keys(run)
+    return max((i + 1 for i, key in enumerate(keys) if store.has(key, "weights")), default=0)
 
 
 def _title(run: Run) -> str:
@@ -143,6 +164,7 @@ def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry
         seed=derived_seed(run.seed, i),
         threads=run.threads,
         device=run.device,
+        processes=run.processes,
         start=start,
         on_epoch=keep,
         keeps=keeps,

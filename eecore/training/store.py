@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import shutil
 import time
 from collections.abc import Iterator
@@ -43,6 +44,18 @@ def worker_slots() -> int:
     if asked and not (asked.isdigit() and int(asked) >= 1):
         raise StoreError(f"EECORE_WORKERS: expected an integer of at least 1, got {asked!r}")
     return int(asked) if asked else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def slot_names() -> list[str]:
+    """A name for each place of `worker_slots`: this machine's name and one of the cores that this process may use.
+
+    So that several machines may share a folder, and two jobs that a cluster puts on one machine do not wait for each
+    other where it gave them cores of their own.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    count = worker_slots()
+    named = [f"core{core}" for core in cores[:count]]
+    return [f"{platform.node()}-{name}" for name in [*named, *(f"extra{i}" for i in range(len(named), count))]]
 
 
 def _sealed(record: dict[str, Any]) -> str:
@@ -160,7 +173,7 @@ class Store:
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
         """One of the machine's places for training: two notebooks at once never train more than it has cores."""
-        locks = [self._file_lock("slots", str(i)) for i in range(worker_slots())]
+        locks = [self._file_lock("slots", name) for name in slot_names()]
         while True:
             for lock in locks:
                 try:
@@ -173,6 +186,24 @@ class Store:
                     lock.release()
                 return
             time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def marked(self, name: str) -> Iterator[None]:
+        """Leave a mark for the length of a block, by which another machine sees that it has this folder before it."""
+        mark = self.folder / ".marks" / name
+        try:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        except OSError as error:
+            raise StoreError(f"cannot write to the store {self.folder}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            mark.unlink(missing_ok=True)
+
+    def has_mark(self, name: str) -> bool:
+        """Whether `marked` is in force for `name`."""
+        return (self.folder / ".marks" / name).is_file()
 
     def _file_lock(self, kind: str, name: str) -> filelock.BaseFileLock:
         folder = self.folder / f".{kind}"
