@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
@@ -43,7 +43,9 @@ Dataset = Annotated[
 ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which own images are resized; 32 if not given.")]
 Model = Annotated[str, typer.Option(help="Name of a model; `eecore models` lists them.")]
 Given = Annotated[str | None, typer.Option("--pretrained", help="Weights to start from: a file of `runs export`.")]
-Folder = Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")]
+Folder = Annotated[
+    Path | None, typer.Option("--store", readable=False, help="Folder of stored runs; default EECORE_STORE.")
+]
 
 
 def measure_line(result: Result) -> str:
@@ -236,13 +238,26 @@ def runs_prune(
 
 
 def main() -> None:
-    """Run the command line; an error that a user can act on is one line and exit status 1."""
+    """Run the command line; an error that a user can act on is one line and exit status 1, or 2 for a wrong option."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        app()
+        status = app(standalone_mode=False)
     except EecoreError as error:
-        print(f"eecore: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("eecore: stopped; what was finished is stored and is not done again", file=sys.stderr)
-        raise SystemExit(130) from None
+        _stop(str(error), 1)
+    except typer.Abort:
+        _stop("stopped; what was finished is stored and is not done again", 130)
+    except Exception as error:  # of the parser: typer has its own copy of click, or uses click's, by its version
+        if not hasattr(error, "format_message"):
+            raise
+        _stop(" ".join(error.format_message().split()), getattr(error, "exit_code", 2))
+    else:
+        if status == 130:  # typer's word for a stop from the keyboard
+            _stop("stopped; what was finished is stored and is not done again", 130)
+        raise SystemExit(status if isinstance(status, int) else 0)
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    """End with a status and one line; none where the help was printed already."""
+    if message:
+        print(f"eecore: {message}", file=sys.stderr)
+    raise SystemExit(status) from None

@@ -1,7 +1,10 @@
 """Every test has its own store; the shape annotations of eecore are checked while the tests run."""
 
+import functools
 import importlib.util
 import os
+import subprocess
+import tempfile
 
 import pytest
 import torch
@@ -18,17 +21,29 @@ def _own_store(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("EECORE_STORE", str(tmp_path_factory.mktemp("store")))
 
 
+@functools.cache
+def _has_namespaces():
+    """Whether a process may mount a disk that it alone sees."""
+    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", tempfile.gettempdir()]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
 def _missing():
     """Markers of tests that cannot run here -> what to install; CI can demand each of them."""
     from test_book import chromium
 
     there = {
         "browser": bool(chromium()),
+        "namespaces": _has_namespaces(),
         "transformers": importlib.util.find_spec("transformers") is not None,
         "torchjd": importlib.util.find_spec("torchjd") is not None,
     }
     how = {
         "browser": "install Chromium (Debian: apt install chromium)",
+        "namespaces": "allow users to mount in a namespace of their own (Linux: unshare -rm mount -t tmpfs x /mnt)",
         "transformers": "pip install -c constraints.txt -e '.[text]'",
         "torchjd": "pip install -c constraints.txt -e '.[oracles]'",
     }
