@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -17,7 +18,7 @@ from eecore.cli_methods import methods_command
 from eecore.cli_recommend import EXAMPLE as RECOMMEND
 from eecore.cli_recommend import recommend_command
 from eecore.data.own import with_size
-from eecore.errors import EecoreError, SettingError
+from eecore.errors import EecoreError, SettingError, shown
 from eecore.lab.command import EXAMPLE, lab_command
 from eecore.training import Recipe, Result, Run, Store, default_recipe, grid, pretrained, recipes, sweep, train
 from eecore.training.sweep import shared_phases
@@ -89,7 +90,11 @@ def train_command(
 
 def _exits(text: str) -> str | tuple[int, ...]:
     parts = text.split(",")
-    return tuple(int(p) for p in parts) if all(p.strip().isdigit() for p in parts) else text
+    return tuple(map(int, parts)) if all(_is_integer(part.strip()) for part in parts) else text
+
+
+def _is_integer(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,10}", text) is not None
 
 
 def _assignments(texts: list[str]) -> dict[str, Any]:
@@ -97,10 +102,10 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise SettingError(f"recipe: expected name=value, got {text!r}")
+            raise SettingError(f"recipe: expected name=value, got {shown(text)}")
         try:
             values[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON: a word; or digits by the thousand, which no setting takes
             values[name] = value
     return values
 
@@ -122,8 +127,8 @@ def sweep_command(
     store: Folder = None,
 ) -> None:
     """Train every combination; a prefix that several regimes share is trained once."""
-    if not all(word.isdigit() for word in _words(seeds)):
-        raise SettingError(f"seeds: expected integers with commas, such as 0,1,2, got {seeds!r}")
+    if not _words(seeds) or not all(map(_is_integer, _words(seeds))):
+        raise SettingError(f"seeds: expected integers with commas, such as 0,1,2, got {shown(seeds)}")
     chosen = [int(word) for word in _words(seeds)]
     sized = [with_size(name, image_size) for name in _words(datasets)]
     runs = grid(sized, _words(models_), _words(regimes), chosen, epochs=epochs, pretrained=given)
@@ -187,7 +192,7 @@ def _one_key(here: Store, key: str) -> str:
     """The stored key that begins with `key`."""
     matching = [k for k in here.stored_keys() if k.startswith(key)]
     if len(matching) != 1:
-        raise SettingError(f"key: {key!r} fits {len(matching)} stored runs; `runs list` shows them")
+        raise SettingError(f"key: {shown(key)} fits {len(matching)} stored runs; `runs list` shows them")
     return matching[0]
 
 

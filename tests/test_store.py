@@ -234,7 +234,7 @@ def test_a_dead_lock_holder_does_not_block(tmp_path):
     holder.join()
     began = time.perf_counter()
     train(RUN, Store(tmp_path), progress=False)
-    assert time.perf_counter() - began < 30
+    assert time.perf_counter() - began < 120  # it would wait for ten minutes
 
 
 @pytest.mark.slow
