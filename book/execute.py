@@ -62,12 +62,17 @@ def notebook_names() -> list[str]:
 def profile_parameters(profile: str) -> dict[str, dict[str, Any]]:
     """Parameters that a profile overrides, per notebook. The notebooks' own literals are `quick`."""
     if profile not in PROFILES:
-        raise BuildError(f"PROFILE: {profile!r} is not known. Known: {', '.join(PROFILES)}")
+        raise BuildError(f"PROFILE: {_shown(profile)} is not known. Known: {', '.join(PROFILES)}")
     path = NOTEBOOKS / "profiles" / f"{profile}.yaml"
     if not path.is_file():
         return {}
     loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     return {name: loaded.get(name, {}) for name in notebook_names()}
+
+
+def _shown(text: str) -> str:
+    """A text for an error, cut where it is long."""
+    return repr(text if len(text) <= 80 else f"{text[:60]} ... {text[-15:]}")
 
 
 def parse_parameters(words: list[str]) -> dict[str, Any]:
@@ -76,11 +81,12 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
     rest = list(words)
     while rest:
         if rest[0] not in ("-p", "--parameters") or len(rest) < 3:
-            raise BuildError(f"ARGS: expected -p NAME VALUE, got {' '.join(rest)!r}")
+            raise BuildError(f"ARGS: expected -p NAME VALUE, got {_shown(' '.join(rest))}")
         try:
             values[rest[1]] = yaml.safe_load(rest[2])
-        except yaml.YAMLError:
-            raise BuildError(f"{rest[1]}: {rest[2]!r} is neither a number, a word nor a list") from None
+            json.dumps(values[rest[1]], sort_keys=True)  # what cannot be written so has no place in a page's key
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # such as a date, or a list that holds itself
+            raise BuildError(f"{rest[1]}: {_shown(rest[2])} is neither a number, a word nor a list") from None
         rest = rest[3:]
     return values
 
@@ -88,11 +94,11 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
 def make_job(name: str, profile: str, extra: dict[str, Any]) -> Job:
     """A job whose notebook and parameter names exist."""
     if name not in notebook_names():
-        raise BuildError(f"NB: {name!r} is not known. Known: {', '.join(notebook_names())}")
+        raise BuildError(f"NB: {_shown(name)} is not known. Known: {', '.join(notebook_names())}")
     known = list(papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb")))
     for parameter in extra:
         if parameter not in known:
-            raise BuildError(f"parameter: {parameter!r} is not known in {name}. Known: {', '.join(known)}")
+            raise BuildError(f"parameter: {_shown(parameter)} is not known in {name}. Known: {', '.join(known)}")
     return Job(name, {**profile_parameters(profile).get(name, {}), **extra})
 
 

@@ -2,9 +2,10 @@
 
 import json
 import logging
+import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
@@ -19,7 +20,7 @@ from eecore.cli_recommend import recommend_command
 from eecore.cli_sweep import EXAMPLE as SWEEP
 from eecore.cli_sweep import Folder, Given, ImageSize, measure_line, sweep_command
 from eecore.data.own import with_size
-from eecore.errors import EecoreError, SettingError
+from eecore.errors import EecoreError, SettingError, shown
 from eecore.lab.command import EXAMPLE, lab_command
 from eecore.training import Recipe, Run, Store, default_recipe, pretrained, recipes, train
 
@@ -78,7 +79,11 @@ def train_command(
 
 def _exits(text: str) -> str | tuple[int, ...]:
     parts = text.split(",")
-    return tuple(int(p) for p in parts) if all(p.strip().isdigit() for p in parts) else text
+    return tuple(map(int, parts)) if all(_is_integer(part.strip()) for part in parts) else text
+
+
+def _is_integer(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,10}", text) is not None
 
 
 def _assignments(texts: list[str]) -> dict[str, Any]:
@@ -86,10 +91,10 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise SettingError(f"recipe: expected name=value, got {text!r}")
+            raise SettingError(f"recipe: expected name=value, got {shown(text)}")
         try:
             values[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON: a word; or digits by the thousand, which no setting takes
             values[name] = value
     return values
 
@@ -148,7 +153,7 @@ def _one_key(here: Store, key: str) -> str:
     """The stored key that begins with `key`."""
     matching = [k for k in here.stored_keys() if k.startswith(key)]
     if len(matching) != 1:
-        raise SettingError(f"key: {key!r} fits {len(matching)} stored runs; `runs list` shows them")
+        raise SettingError(f"key: {shown(key)} fits {len(matching)} stored runs; `runs list` shows them")
     return matching[0]
 
 
@@ -199,13 +204,26 @@ def runs_prune(
 
 
 def main() -> None:
-    """Run the command line; an error that a user can act on is one line and exit status 1."""
+    """Run the command line; an error that a user can act on is one line and exit status 1, or 2 for a wrong option."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        app()
+        status = app(standalone_mode=False)
     except EecoreError as error:
-        print(f"eecore: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("eecore: stopped; what was finished is stored and is not done again", file=sys.stderr)
-        raise SystemExit(130) from None
+        _stop(str(error), 1)
+    except typer.Abort:
+        _stop("stopped; what was finished is stored and is not done again", 130)
+    except Exception as error:  # of the parser: typer has its own copy of click, or uses click's, by its version
+        if not hasattr(error, "format_message"):
+            raise
+        _stop(" ".join(error.format_message().split()), getattr(error, "exit_code", 2))
+    else:
+        if status == 130:  # typer's word for a stop from the keyboard
+            _stop("stopped; what was finished is stored and is not done again", 130)
+        raise SystemExit(status if isinstance(status, int) else 0)
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    """End with a status and one line; none where the help was printed already."""
+    if message:
+        print(f"eecore: {message}", file=sys.stderr)
+    raise SystemExit(status) from None

@@ -1,5 +1,6 @@
 """The command line's sweeps: python -m eecore sweep, from options, a grid file, or both."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 from eecore import data
 from eecore.cli_data import console
 from eecore.data.own import with_size
-from eecore.errors import SettingError
+from eecore.errors import SettingError, shown
 from eecore.grid_file import DEFAULTS, grid_runs, read_grid
 from eecore.training import Result, Store, sweep
 from eecore.training.sweep import shared_phases
@@ -19,7 +20,9 @@ EXAMPLE = (
 )
 ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which own images are resized; 32 if not given.")]
 Given = Annotated[str | None, typer.Option("--pretrained", help="Weights to start from: a file of `runs export`.")]
-Folder = Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")]
+Folder = Annotated[
+    Path | None, typer.Option("--store", readable=False, help="Folder of stored runs; default EECORE_STORE.")
+]
 
 
 def measure_line(result: Result) -> str:
@@ -71,6 +74,6 @@ def _words(text: str) -> list[str]:
 
 
 def _integers(name: str, text: str) -> list[int]:
-    if not all(word.isdigit() for word in _words(text)):
-        raise SettingError(f"{name}: expected integers with commas, such as 0,1,2, got {text!r}")
+    if not _words(text) or not all(re.fullmatch("[0-9]{1,10}", word) for word in _words(text)):
+        raise SettingError(f"{name}: expected integers with commas, such as 0,1,2, got {shown(text)}")
     return [int(word) for word in _words(text)]

@@ -1,7 +1,10 @@
 """Every test has its own store; the shape annotations of eecore are checked while the tests run."""
 
+import functools
 import importlib.util
 import os
+import subprocess
+import tempfile
 
 import pytest
 import torch
@@ -38,15 +41,27 @@ def browser():
         started.close()
 
 
+@functools.cache
+def _has_namespaces():
+    """Whether a process may mount a disk that it alone sees."""
+    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", tempfile.gettempdir()]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
 def _missing():
     """Markers of tests that cannot run here -> what to install; CI can demand each of them."""
     there = {
         "browser": bool(smoke_book.chromium()),
+        "namespaces": _has_namespaces(),
         "transformers": importlib.util.find_spec("transformers") is not None,
         "torchjd": importlib.util.find_spec("torchjd") is not None,
     }
     how = {
         "browser": "install Chromium (Debian: apt install chromium)",
+        "namespaces": "allow users to mount in a namespace of their own (Linux: unshare -rm mount -t tmpfs x /mnt)",
         "transformers": "pip install -c constraints.txt -e '.[text]'",
         "torchjd": "pip install -c constraints.txt -e '.[oracles]'",
     }

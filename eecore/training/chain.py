@@ -1,9 +1,10 @@
 """From a run to its result: find the longest stored prefix of the chain, train what is missing, keep the logits."""
 
 import datetime
+import functools
+import logging
 import platform
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -24,7 +25,7 @@ from eecore.training.result import Result, initial_model, is_snapshot_epoch, sna
 from eecore.training.settings import Run
 from eecore.training.store import Entry, Store
 
-Report = Callable[[int, dict[str, Any]], None]  # (index of the phase, last row of its history)
+log = logging.getLogger(__name__)
 
 
 def train(run: Run, store: Store | None = None, progress: bool = True, pace: Pace | None = None) -> Result:
@@ -108,7 +109,16 @@ def read_result(run: Run, store: Store, keys: list[str]) -> Result | None:
     if entry is None:
         return None
     tensors, record = entry
-    return Result(run=run, key=keys[-1], store=store, record=record, **tensors)
+    remake = functools.partial(_remake, run, store, keys)
+    return Result(run=run, key=keys[-1], store=store, record=record, remake=remake, **tensors)
+
+
+def _remake(run: Run, store: Store, keys: list[str], phases: int) -> None:
+    """Train the last of the first `phases` phases again, and those before it whose weights are lost, with snapshots."""
+    log.warning("weights of phase %d of run %s are not in %s: it is trained again", phases, keys[-1], store.folder)
+    store.remove(keys[phases - 1], "weights")
+    with tqdm(disable=True) as bar:
+        _prefix(run, store, keys, phases - 1, None, bar, Pace())
 
 
 def _longest_stored(store: Store, keys: list[str]) -> int:
@@ -179,10 +189,10 @@ def _keep_state(run: Run, store: Store, key: str, progress: Progress, pace: Pace
     """Store what to go on from where it is due, and stop where the time is up."""
     weights = {n.removeprefix("model."): t for n, t in progress.tensors.items() if n.startswith("model.")}
     if weights:
+        if run.snapshots and is_snapshot_epoch(progress.epoch):  # first: what goes on from the state has it then
+            store.put(key, snapshot_name(progress.epoch), weights, {"epoch": progress.epoch})
         store.put(key, "partial", progress.tensors, _progress_record(progress))
         pace.state_stored()
-        if run.snapshots and is_snapshot_epoch(progress.epoch):
-            store.put(key, snapshot_name(progress.epoch), weights, {"epoch": progress.epoch})
         if pace.is_over():
             raise Paused(f"the time is up after {progress.epoch} epochs of a phase")
 

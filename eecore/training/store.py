@@ -25,6 +25,7 @@ from eecore.errors import StoreError
 
 log = logging.getLogger(__name__)
 Entry = tuple[dict[str, Tensor], dict[str, Any]]
+ABANDONED_SECONDS = 3600.0  # no write takes as long: a temporary file that is older belongs to a process that died
 
 
 def default_folder() -> Path:
@@ -98,14 +99,26 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             write_file(folder / file, content)
             write_file(folder / f"{name}.json", _sealed({**record, "file": file, "sha256": digest}).encode())
-            for old in folder.glob(f"{name}.*.safetensors"):
-                if old.name != file:
-                    old.unlink(missing_ok=True)
+            self._clean(folder, name, file)
         except OSError as error:
             raise StoreError(f"cannot write to the store {self.folder}: {error.strerror or error}") from error
 
+    def _clean(self, folder: Path, name: str, kept: str) -> None:
+        """Remove what an entry leaves behind: files that it does not name, and what a killed process began to write."""
+        for old in folder.glob(f"{name}.*.safetensors"):
+            if old.name != kept:
+                old.unlink(missing_ok=True)
+        for begun in folder.glob(f".{name}.*.tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - begun.stat().st_mtime > ABANDONED_SECONDS:
+                    begun.unlink()
+
     def get(self, key: str, name: str) -> Entry | None:
-        """Tensors and record of entry `name` of `key`; None where it is missing, or damaged, which is reported."""
+        """Tensors and record of entry `name` of `key`; None where it is missing, or damaged, which is reported.
+
+        Raises:
+            StoreError: it may not be read: that is no damage.
+        """
         record = self.record(key, name)
         if record is None:
             return None
@@ -115,17 +128,21 @@ class Store:
             if hashlib.sha256(content).hexdigest() != record["sha256"]:
                 raise ValueError("its checksum does not fit")
             return safetensors.torch.load(content), record
+        except PermissionError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
         except (OSError, ValueError, safetensors.SafetensorError) as error:
             self._damaged(key, name, path, error)
             return None
 
     def record(self, key: str, name: str) -> dict[str, Any] | None:
-        """The record of an entry alone, or None."""
+        """The record of an entry alone, or None, as in `get`."""
         path = self.folder / key / f"{name}.json"
         try:
             return _unsealed(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._damaged(key, name, path, error)
             return None
@@ -218,10 +235,17 @@ class Store:
     # -- what is here -----------------------------------------------------------------------------------
 
     def stored_keys(self) -> list[str]:
-        """Keys that have a folder, sorted."""
-        if not self.folder.is_dir():
+        """Keys that have a folder, sorted.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        try:
+            return sorted(f.name for f in self.folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(f.name for f in self.folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+        except OSError as error:
+            raise StoreError(f"cannot read the store {self.folder}: {error.strerror or error}") from error
 
     def bytes(self, key: str) -> int:
         """Size of all files of `key`, bytes."""
