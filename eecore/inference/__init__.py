@@ -1,4 +1,4 @@
-"""Leaving early: pure functions of stored logits, without a model, a device or waiting; and `live`, which runs one."""
+"""Leaving early: pure functions of stored logits, without a model, a device or waiting; and `predict`, which runs one."""
 
 from eecore.inference.bounds import BOUNDS, p_values
 from eecore.inference.budget import budget_table, choose_threshold, solve
@@ -21,8 +21,10 @@ from eecore.inference.difficulty import (
     relative_difficulty,
     right_at_exits,
 )
+from eecore.inference.fold import folded
 from eecore.inference.gate import LearnedGate
 from eecore.inference.live import Left, live
+from eecore.inference.predict import mean_macs, predict
 from eecore.inference.protocol import ExitRule, Judgement, Rule, judge
 from eecore.inference.regression import (
     regression_curve,
@@ -67,16 +69,19 @@ __all__ = [
     "exit_rules",
     "exit_taken",
     "fit_temperature",
+    "folded",
     "judge",
     "leaving_early",
     "live",
     "losses_at",
     "make_rule",
+    "mean_macs",
     "outcome",
     "overthinking",
     "overthinking_per_sample",
     "p_values",
     "patience",
+    "predict",
     "register_rule",
     "regression_curve",
     "regression_outcome",

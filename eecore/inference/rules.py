@@ -16,10 +16,10 @@ from torch import Tensor
 
 from eecore.errors import SettingError, choose
 from eecore.inference.checks import Number, Numbers, check_logits, check_thresholds
-from eecore.inference.protocol import ExitRule, Rule, judge
+from eecore.inference.protocol import ExitRule, Rule, confidence_of, judge
 from eecore.shapes import Float, Int
 
-__all__ = ["check_rule", "exit_taken", "register_rule", "rules", "score", "score_and_prediction"]
+__all__ = ["certainty_of", "check_rule", "exit_taken", "register_rule", "rules", "score", "score_and_prediction"]
 
 CHUNK_ELEMENTS = 2**17  # float32 numbers worked on at a time: half a MiB, stays in the cache of one core
 
@@ -106,12 +106,14 @@ def check_rule(rule: Rule, task: str) -> Rule:
         eecore.errors.SettingError: rule: 'entropy' is for classification; regression has difference, variance
     """
     other = "regression" if task == "classification" else "classification"
-    name = rule.name if isinstance(rule, ExitRule) else rule
-    if rule in rules(other) or (name is not rule and task == "regression"):
-        raise SettingError(f"rule: {name!r} is for {other}; {task} has {', '.join(rules(task))}")
-    if isinstance(rule, ExitRule):
+    known = rules(task)
+    if not isinstance(rule, str) and isinstance(rule, ExitRule):  # in this order: to look at a protocol takes longer
+        if task == "regression":
+            raise SettingError(f"rule: {rule.name!r} is for {other}; {task} has {', '.join(known)}")
         return rule
-    return choose("rule", rule, rules(task))
+    if rule in rules(other):
+        raise SettingError(f"rule: {rule!r} is for {other}; {task} has {', '.join(known)}")
+    return choose("rule", rule, known)
 
 
 def score(logits: Float[Tensor, "K N C"], rule: Rule = "confidence") -> Float[Tensor, "K N"]:
@@ -157,6 +159,13 @@ def score_and_prediction(
         scores[rows] = certainty(x, top)
     scores = scores.clamp_(0.0, 1.0)  # rounding may leave [0, 1] by an ulp
     return scores.view(exits, samples), predictions.view(exits, samples)
+
+
+def certainty_of(logits: Float[Tensor, "B C"], rule: str) -> Float[Tensor, " B"]:
+    """Scores of one exit under one of `SIMPLE_RULES`, as `score` gives them; float32 logits, which stay as they are."""
+    if rule == "confidence":  # in [0, 1] by itself, and the one that is worth being quick
+        return confidence_of(logits)
+    return _RULES[rule](logits.clone(), logits.amax(dim=1)).clamp_(0.0, 1.0)
 
 
 def _own_score(rule: str, certainty: Certainty, logits: Float[Tensor, "K N C"]) -> Float[Tensor, "K N"]:
