@@ -71,7 +71,7 @@ def test_a_preset_brings_its_epochs_where_none_are_said():
         ("device: warp", "device: 'warp' is not on this machine"),
         ("snapshots: 1", "snapshots: expected true or false, got 1"),
         ("pretrained: none.safetensors", "pretrained: .*none.safetensors"),
-        ("seeds: [0", "grid: .*grid.yaml is no YAML in line"),
+        ("seeds: [0", "grid: .*grid.yaml: it is no YAML in line"),
         ("seeds: [0]\nseeds: [1]", "grid: .*grid.yaml: seeds: it is there twice"),
         ("- seeds", "grid: .*grid.yaml holds no entries such as 'seeds: .*', but list"),
         ("", "grid: .*grid.yaml holds no entries"),
