@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from eecore.errors import SettingError, choose
 from eecore.parameters import CHECKS, integer
 from eecore.training import Recipe, Run, default_recipe, grid, recipes
@@ -63,15 +61,24 @@ ENTRIES: dict[str, Callable[[str, object], Any]] = {
 }
 
 
-class _NothingTwice(yaml.SafeLoader):
+def _loaded(text: str) -> object:
     """YAML in which a name that is there twice is an error; by itself the last one wins, without a word."""
+    import yaml  # here, so that all else works on a machine that has not got it
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise SettingError(f"{name}: it is there twice")
-        return super().construct_mapping(node, deep)
+    class NothingTwice(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            names = [self.construct_object(key, deep=True) for key, _ in node.value]
+            for name in names:
+                if names.count(name) > 1:
+                    raise SettingError(f"{name}: it is there twice")
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, NothingTwice)
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" in line {place.line + 1}" if place else ""
+        raise SettingError(f"it is no YAML{line}: {getattr(error, 'problem', error)}") from None
 
 
 def read_grid(path: Path) -> dict[str, Any]:
@@ -81,14 +88,12 @@ def read_grid(path: Path) -> dict[str, Any]:
         SettingError: the file cannot be read, is not YAML, or is no table of entries.
     """
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), _NothingTwice)
+        found = _loaded(path.read_text(encoding="utf-8"))
+    except ImportError:
+        raise SettingError("grid: a grid file needs the package PyYAML: pip install pyyaml") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise SettingError(f"grid: {path} cannot be read: {reason}") from None
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f" in line {place.line + 1}" if place else ""
-        raise SettingError(f"grid: {path} is no YAML{line}: {getattr(error, 'problem', error)}") from None
     except SettingError as error:
         raise SettingError(f"grid: {path}: {error}") from None
     if not isinstance(found, dict):
@@ -107,7 +112,7 @@ def grid_runs(entries: Mapping[str, object]) -> list[Run]:
     Returns:
         Every combination.
     Raises:
-        SettingError: a line for each entry that is wrong, with its name, what came and what is allowed.
+        SettingError: one line with each entry that is wrong, its name, what came and what is allowed.
 
     Example:
         >>> runs = grid_runs({"datasets": ["digits"], "models": ["mlp_nano"], "seeds": [0, 1], "epochs": 1})
@@ -137,5 +142,5 @@ def _checked(entries: Mapping[str, object]) -> dict[str, Any]:
         except SettingError as error:
             wrong.append(str(error))
     if wrong:
-        raise SettingError("\n".join(wrong))
+        raise SettingError("; ".join(wrong))
     return checked

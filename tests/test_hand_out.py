@@ -9,7 +9,7 @@ import pytest
 import archive
 import pdf
 from eecore import data
-from eecore.notebook import _data_line
+from eecore.made import _data_line
 from execute import NOTEBOOKS, BuildError, notebook_names
 from parameter_page import parameter_page, title
 
