@@ -47,6 +47,7 @@ class Job:
         for module in sorted(p for p in (ROOT / "eecore").rglob("*") if p.suffix in READ):
             digest.update(module.read_bytes())
         digest.update((ROOT / "constraints.txt").read_bytes())
+        digest.update(os.environ.get("EECORE_REPOSITORY", "").encode())
         if "lab.records(" in self.source.read_text(encoding="utf-8"):
             for file in sorted(path for path in RECORDS.rglob("*") if path.is_file()):
                 digest.update(file.read_bytes())

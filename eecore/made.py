@@ -6,17 +6,20 @@ build (`book/execute.py`) puts the page's own account there.
 
 import datetime
 import html
+import os
 import platform
+import re
 from collections.abc import Mapping
 
 import pandas as pd
 import torch
 
 from eecore import __version__, data
+from eecore.errors import SettingError, shown
 from eecore.provenance import commit
 from eecore.training.result import Result
 
-__all__ = ["MARK", "MOST_BYTES", "as_csv", "command", "figure_details", "page_details", "page_rows"]
+__all__ = ["MARK", "MOST_BYTES", "as_csv", "command", "elsewhere", "figure_details", "page_details", "page_rows"]
 
 MARK = "<!-- as the page -->"
 MOST_BYTES = 400_000  # of the numbers behind one figure
@@ -54,8 +57,34 @@ def page_details(rows: Mapping[str, str], again: str, notebook: str) -> str:
     return (
         '<details class="eecore-provenance" open><summary>How this page was made</summary>'
         f"<!-- account --><dl>{_cells(rows)}</dl><p>Make it again:</p>"
-        f'<pre class="eecore-again">{html.escape(again)}</pre><!-- /account -->'
+        f'<pre class="eecore-again">{html.escape(again)}</pre>{elsewhere(notebook)}<!-- /account -->'
         f"{_files([_link(f'{notebook}.ipynb', 'the executed notebook')])}{_LEGEND}</details>"
+    )
+
+
+def elsewhere(notebook: str) -> str:
+    """Links that open a notebook on a machine of Binder or Colab, with the pinned versions; nothing without an address.
+
+    The environment variable EECORE_REPOSITORY is the project's public address, such as https://github.com/OWNER/NAME.
+    A link loads nothing until a reader follows it.
+
+    Raises:
+        SettingError: the address is another one.
+    """
+    address = os.environ.get("EECORE_REPOSITORY", "").rstrip("/")
+    if not address:
+        return ""
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+)", address)
+    if found is None:
+        raise SettingError(f"EECORE_REPOSITORY: expected https://github.com/OWNER/NAME, got {shown(address)}")
+    project, version = found[1], commit().rstrip("+")
+    binder = f"https://mybinder.org/v2/gh/{project}/{version}?labpath=notebooks/{notebook}.ipynb"
+    colab = f"https://colab.research.google.com/github/{project}/blob/{version}/notebooks/{notebook}.ipynb"
+    pins = f"https://raw.githubusercontent.com/{project}/{version}/constraints.txt"
+    setup = f'%pip install -q -c {pins} "eecore[book] @ git+{address}@{version}"'
+    return (
+        f'<p>Or on another machine: <a href="{binder}">Binder</a>, or <a href="{colab}">Colab</a>, where this comes '
+        f'first:</p><pre class="eecore-again">{html.escape(setup)}</pre>'
     )
 
 

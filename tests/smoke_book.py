@@ -8,7 +8,7 @@ import sys
 
 from execute import ROOT, notebook_names
 
-PROSE = ["regimes", "theory", "teach", "reproduce", "parameters", "provenance", "glossary", "api", "references"]
+PROSE = ["regimes", "theory", "teach", "reproduce", "parameters", "provenance", "glossary", "api", "references", "cite"]
 PAGES = [*PROSE, *(f"pages/{name}" for name in notebook_names())]
 FOLDER = ROOT / "build" / "smoke" / "_build" / "html"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]

@@ -3,6 +3,7 @@
 import base64
 import importlib
 import io
+import json
 import re
 from itertools import pairwise
 
@@ -11,14 +12,17 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
+import eecore
 from eecore import made, notebook, plotting, tables
+from eecore.errors import SettingError
 from eecore.plotting import light_svg
 from eecore.training import Store, grid, sweep
-from execute import ACCOUNT, MARK, _tidy
+from execute import ACCOUNT, MARK, ROOT, _tidy
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +215,50 @@ def test_the_largest_kind_of_figure_is_light_and_looks_the_same(tmp_path):
     assert len(source) < 0.5 * len(base64.b64encode(file.getvalue().encode()))
     assert len(source) < 250_000
     assert not set('"<>#\n') & set(source)
+
+
+# -- elsewhere ---------------------------------------------------------------------------------------------
+
+
+def test_without_a_public_address_a_page_has_no_links_elsewhere(monkeypatch):
+    monkeypatch.delenv("EECORE_REPOSITORY", raising=False)
+    assert made.elsewhere("00_quickstart") == ""
+    assert "http" not in made.page_details({"Runs": "none"}, "make notebook", "00_quickstart")
+
+
+def test_with_one_its_links_name_the_commit_and_the_pins(monkeypatch):
+    monkeypatch.setenv("EECORE_REPOSITORY", "https://github.com/owner/name/")
+    monkeypatch.setenv("EECORE_COMMIT", "abc123")
+    text = made.page_details({"Runs": "none"}, "make notebook", "00_quickstart")
+    assert 'href="https://mybinder.org/v2/gh/owner/name/abc123?labpath=notebooks/00_quickstart.ipynb"' in text
+    assert (
+        'href="https://colab.research.google.com/github/owner/name/blob/abc123/notebooks/00_quickstart.ipynb"' in text
+    )
+    assert "-c https://raw.githubusercontent.com/owner/name/abc123/constraints.txt" in text
+
+
+@pytest.mark.parametrize(
+    "address", ["https://example.org/a/b", "owner/name", "https://github.com/owner", "javascript:a"]
+)
+def test_another_address_is_one_line(monkeypatch, address):
+    monkeypatch.setenv("EECORE_REPOSITORY", address)
+    with pytest.raises(SettingError, match=r"EECORE_REPOSITORY: expected https://github\.com/OWNER/NAME") as caught:
+        made.elsewhere("home")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_to_cite_is_what_the_citation_file_says():
+    told = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    page = (ROOT / "book" / "cite.md").read_text(encoding="utf-8")
+    assert f"title   = {{{told['title']}}}" in page
+    assert f"version = {{{told['version']}}}" in page
+    assert told["version"] == eecore.__version__
+
+
+def test_the_container_installs_what_make_installs():
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert "make .venv/.installed" in container["postCreateCommand"]
+    assert ".venv/.installed" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    pinned = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"][-1]["pip"]
+    assert pinned[0] == "-c constraints.txt"
+    assert pinned[1].removeprefix("-e ") in (ROOT / "Makefile").read_text(encoding="utf-8")
