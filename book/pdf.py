@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 from build import build, render
+from eecore import __version__
+from eecore.provenance import commit
 from execute import PROFILES, ROOT, BuildError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -23,7 +25,12 @@ figure, table, .eecore-provenance, mjx-container { break-inside: avoid; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 details.hide, button, .headerlink, .explorer input, .explorer button { display: none !important; }
 """
-READY = """async () => {
+COVER = """<div style="height: 230mm; display: grid; align-content: center; text-align: center">
+<p style="font-size: 3rem; margin: 0">Joint or Disjoint?</p>
+<p style="font-size: 1.5rem">Training early-exit networks, executed</p>
+<p style="margin-top: 4rem">eecore {version}, commit {commit}, profile {profile}</p></div>"""
+READY = """async cover => {
+  document.body.insertAdjacentHTML("afterbegin", cover);
   if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
   for (const solution of document.querySelectorAll("details:not(.hide)")) solution.open = true;
 }"""
@@ -50,8 +57,8 @@ def one_page(profile: str) -> Path:
     return whole
 
 
-def print_to(page: Path, target: Path) -> None:
-    """Print an HTML file, A4, with an outline and tags for screen readers."""
+def print_to(page: Path, target: Path, profile: str) -> None:
+    """Print an HTML file behind a cover, A4, with an outline and tags for screen readers."""
     from playwright.sync_api import sync_playwright  # of the extra dev: needed for no other page of the book
 
     with sync_playwright() as playwright:
@@ -61,7 +68,7 @@ def print_to(page: Path, target: Path) -> None:
         tab.goto(page.as_uri(), wait_until="load")
         tab.emulate_media(media="print", color_scheme="light")
         tab.add_style_tag(content=PAPER)
-        tab.evaluate(READY)
+        tab.evaluate(READY, COVER.format(version=__version__, commit=commit(), profile=profile))
         look = {"format": "A4", "margin": MARGIN, "scale": SCALE, "print_background": True}
         foot = {"display_header_footer": True, "header_template": "<span></span>", "footer_template": FOOT}
         tab.pdf(path=target, outline=True, tagged=True, **look, **foot)
@@ -78,7 +85,7 @@ def main() -> int:
         build(profile)
         target = ROOT / "build" / f"eecore-book-{profile}.pdf"
         print("Printing ...", flush=True)
-        print_to(one_page(profile), target)
+        print_to(one_page(profile), target, profile)
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
