@@ -26,11 +26,13 @@ def _missing():
         "browser": bool(chromium()),
         "transformers": importlib.util.find_spec("transformers") is not None,
         "torchjd": importlib.util.find_spec("torchjd") is not None,
+        "onnx": all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime"))),
     }
     how = {
         "browser": "install Chromium (Debian: apt install chromium)",
         "transformers": "pip install -c constraints.txt -e '.[text]'",
         "torchjd": "pip install -c constraints.txt -e '.[oracles]'",
+        "onnx": "pip install -c constraints.txt -e '.[export]'",
     }
     return {
         name: how[name] for name in there if not there[name] and not os.environ.get(f"EECORE_REQUIRE_{name.upper()}")

@@ -45,6 +45,18 @@ def needs_onnx() -> None:
         )
 
 
+def new_folder(to: str | Path) -> Path:
+    """The path, where nothing is yet, or an empty folder.
+
+    Raises:
+        SettingError: something is there.
+    """
+    target = Path(to)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise SettingError(f"to: {target} is there already; name a new folder")
+    return target
+
+
 def export(
     model: MultiExit,
     to: str | Path,
@@ -76,12 +88,10 @@ def export(
         OSError: the folder cannot be written.
     """
     needs_onnx()
-    target, sides, known = Path(to), check_data(kind, shape), exportable(rule)
+    target, sides, known = new_folder(to), check_data(kind, shape), exportable(rule)
     limits = check_thresholds(threshold).tolist()
     if len(limits) not in (1, model.n_exits):
         raise SettingError(f"threshold: expected one number or one per exit ({model.n_exits}), got {len(limits)}")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise SettingError(f"to: {target} is there already; name a new folder")
     x = torch.zeros(2, *sides, dtype=torch.int64 if kind == "tokens" else torch.float32)
     quick = folded(model)
     with torch.no_grad():
