@@ -133,9 +133,13 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
         return end.value.code, capsys.readouterr()
 
     out = tmp_path / "out"
-    assert run("--to", str(out), "--threshold", "0.5", "--budget", "0.5")[1].err.startswith("eecore: threshold, budget: ")
+    assert run("--to", str(out), "--threshold", "0.5", "--budget", "0.5")[1].err.startswith(
+        "eecore: threshold, budget: "
+    )
     assert "did you mean 'patience'" in run("--to", str(out), "--rule", "patienc")[1].err
-    assert run("--to", str(out), "--threshold", "2")[1].err == "eecore: threshold: expected numbers in [0, 1], got 2.0\n"
+    assert (
+        run("--to", str(out), "--threshold", "2")[1].err == "eecore: threshold: expected numbers in [0, 1], got 2.0\n"
+    )
     assert "is there already" in run("--to", str(tmp_path))[1].err or not any(tmp_path.iterdir())
     code, told = run("--to", str(out), "--epochs", "1", "--regime", "joint", "--budget", "0.6")
     assert code == 0

@@ -1,4 +1,4 @@
-"""Networks with exits as ONNX: a graph for each segment, a runner that stops at an exit. It needs the extra "export"."""
+"""Networks with exits as ONNX: a graph for each segment, and a runner that stops at an exit (extra "export")."""
 
 from eecore.export.write import export, load
 

@@ -1,5 +1,6 @@
-"""Run an exported network with exits: numpy and onnxruntime are all it needs. `eecore export` puts a copy of this file
-beside the segments:
+"""Run an exported network with exits: numpy and onnxruntime are all it needs.
+
+`eecore export` puts a copy of this file beside the segments:
 
     python run.py samples.npy --threshold 0.9
 
@@ -70,7 +71,7 @@ class EarlyExit:
         inside = np.arange(len(x))
         taken, scores = np.zeros(len(x), dtype=np.int64), np.zeros(len(x), dtype=np.float32)
         answers = np.zeros((len(x), self.about["classes"]), dtype=np.float32)
-        logits = None
+        logits = np.zeros(0)  # of the exit before, which a head in a cascade reads
         last = len(self._sessions) - 1
         for k, session in enumerate(self._sessions):
             one = self.about["segments"][k]
