@@ -1,9 +1,9 @@
 """Inference that really stops: `predict` against the plain network, one sample and a batch, and what folding is worth.
 
-The reference case is that of training: resnet_ref with pooled heads, images of 3 x 32 x 32, one thread. The plain network
-is `model(x)`, which evaluates all exits and stops nowhere; its scores are not computed. Everything runs in torch's
-inference mode, which makes both quicker. Thresholds are solved for the samples at hand, so that their mean cost is what a
-row says; r is a fraction of the MACs of the network with all its exits.
+The reference case is that of training: resnet_ref with pooled heads, images of 3 x 32 x 32, one thread. The plain
+network is `model(x)`, which evaluates all exits and stops nowhere; its scores are not computed. Everything runs in
+torch's inference mode, which makes both quicker. Thresholds are solved for the samples at hand, so that their mean cost
+is what a row says; r is a fraction of the MACs of the network with all its exits.
 """
 
 from collections.abc import Callable

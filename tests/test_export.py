@@ -105,7 +105,7 @@ def test_the_folder_runs_without_torch_and_eecore_and_notices_damage(tmp_path):
     }.items():
         with pytest.raises(ValueError, match=wrong):
             network(*said)
-    with pytest.raises(SettingError, match="to: .* is there already; name a new folder"):
+    with pytest.raises(SettingError, match=r"to: .* is there already; name a new folder"):
         export.export(model, folder, **about)
     file = folder / "segment2.onnx"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
