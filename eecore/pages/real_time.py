@@ -19,14 +19,15 @@ from torch import Tensor
 
 from eecore import data, inference, lab, models
 from eecore.models import MultiExit
-from eecore.tables import stacked
 from eecore.training import Result
 from eecore.training.optim import torch_settings
 
-__all__ = ["Network", "gpu_in_words", "in_words", "machine", "measured", "networks", "promised", "table"]
+__all__ = ["Network", "gpu_in_words", "in_words", "machine", "measured", "networks", "table"]
 
 NOBODY = "nobody leaves"
 FEWEST = 64  # samples that a batch of one is measured on
+LEAST = 0.03  # seconds of a measurement: what is shorter is done several times
+PLACES = "every:2"  # exits of the larger network
 NEAR = 1e-4  # a score so near its threshold may pass it or not, by rounding
 
 
@@ -56,7 +57,8 @@ def networks(results: Iterable[Result], larger: str, budgets: Sequence[float], s
     Args:
         results: of one data set, all of classification.
         larger: name of a model, built for the same data.
-        budgets: mean costs, as fractions of the backbone's multiply-adds, each enough for the first exit of all.
+        budgets: mean costs, as fractions of the backbone's multiply-adds; a network whose first exit costs more goes
+            without them.
         samples: of test, at most.
     """
     trained = list(results)
@@ -64,20 +66,22 @@ def networks(results: Iterable[Result], larger: str, budgets: Sequence[float], s
     dataset = trained[0].run.dataset
     info = data.info(dataset)
     made = models.build(
-        larger, kind=info.kind, shape=info.shape, classes=info.classes, vocabulary=info.vocabulary, head="auto"
+        larger, kind=info.kind, shape=info.shape, classes=info.classes, vocabulary=info.vocabulary, exits=PLACES
     )
     return [*found, _network(f"{larger}, untrained", made, dataset, budgets, samples)]
 
 
 def _network(name: str, model: MultiExit, dataset: str, budgets: Sequence[float], samples: int) -> Network:
     loaded, quick = data.load(dataset), inference.folded(model)
+    layout = torch.channels_last if loaded.kind == "image" else torch.contiguous_format
+    quick = quick.to(memory_format=layout)  # type: ignore[call-overload]
     macs = models.exit_macs(quick, loaded.shape, loaded.kind)
     whole = models.backbone_macs(quick, loaded.shape, loaded.kind)
-    x = loaded.validation.x[:samples]
+    x = loaded.validation.x[:samples].contiguous(memory_format=layout)
     with torch_settings(1), torch.inference_mode():
         scores = inference.score(torch.cat([quick(part) for part in x.split(64)], dim=1))
-    limits = {b: inference.solve(scores, macs, max(b * whole, macs[0])) for b in budgets}
-    return Network(name, quick, loaded.test.x[:samples], macs, whole, limits)
+    limits = {b: inference.solve(scores, macs, b * whole) for b in budgets if b * whole >= macs[0]}
+    return Network(name, quick, loaded.test.x[:samples].contiguous(memory_format=layout), macs, whole, limits)
 
 
 def measured(found: Iterable[Network], batches: Sequence[int], repeats: int) -> pd.DataFrame:
@@ -109,7 +113,8 @@ def _cell(network: Network, batch: int, repeats: int) -> list[dict[str, object]]
     calls: dict[str, Callable[[], object]] = {"": lambda: [model.forward_to(p, last) for p in x.split(batch)]}
     calls |= {wanted: partial(leaving, limit) for wanted, limit in limits.items()}
     with torch_settings(1), torch.inference_mode():
-        turns = [{name: _seconds(call) for name, call in calls.items()} for _ in range(repeats + 1)][1:]
+        times = max(1, round(LEAST / max(_seconds(calls[""], 2), 1e-9)))  # the first call is slow and may mislead
+        turns = [{name: _seconds(call, times) for name, call in calls.items()} for _ in range(repeats + 1)][1:]
         scores = inference.score(torch.cat([model(part) for part in x.split(batch)], dim=1))
         taken = {wanted: leaving(limit).taken for wanted, limit in limits.items()}
     rows = []
@@ -132,31 +137,18 @@ def _cell(network: Network, batch: int, repeats: int) -> list[dict[str, object]]
     return rows
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+def _seconds(call: Callable[[], object], times: int) -> float:
+    """Seconds of one call, in which this thread ran: those in which other programs had the processor do not count."""
+    began = time.thread_time()
+    for _ in range(times):
+        call()
+    return (time.thread_time() - began) / times
 
 
 def _same(scores: Tensor, limit: Tensor, taken: Tensor) -> bool:
     """Whether samples left where the offline rule lets them, those aside whose score is as good as the threshold."""
     near = ((scores - limit[:, None]).abs()[:-1] < NEAR).any(dim=0)
     return bool(((inference.exit_taken(scores, limit) == taken) | near).all())
-
-
-def promised(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with one more line in each batch size: the time that multiply-adds promise.
-
-    Args:
-        frame: from `measured`.
-    Returns:
-        Columns model, batch (in words), macs, time; sorted by macs.
-    """
-    ends = sorted({round(float(end), 3) for end in (frame["macs"].min(), 1.0, frame["macs"].max())})
-    line = pd.DataFrame([{"batch": b, "macs": e, "time": e} for b in frame["batch"].unique() for e in ends])
-    both = stacked({"": frame.assign(line=frame["model"]), " ": line.assign(line="as multiply-adds promise")}, "part")
-    both = both.assign(model=both["line"], batch=[f"{b} at once" for b in both["batch"]], what="one thread of a CPU")
-    return both.sort_values("macs", kind="stable")
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -171,7 +163,14 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
         cells = rows.setdefault((row.model, row.batch), about)
         title = row.wanted if row.wanted == NOBODY else f"budget {row.wanted}"
         cells[title] = f"{row.macs:.0%} → {row.time:.0%} ({row.low:.0%} to {row.high:.0%})"
-    return pd.DataFrame(list(rows.values()))
+    columns = dict.fromkeys(column for cells in rows.values() for column in cells)
+    return pd.DataFrame(list(rows.values()), columns=sorted(columns, key=_rank)).fillna("–")
+
+
+def _rank(column: str) -> tuple[int, str]:
+    """Columns that describe first, then budgets from the smallest on, then nobody leaving."""
+    ranks = {NOBODY: 2} | dict.fromkeys(("model", "at once", "backbone, ms per sample"), 0)
+    return ranks.get(column, 1), column.rjust(20) if column.startswith("budget") else ""
 
 
 def in_words(frame: pd.DataFrame) -> str:
@@ -209,7 +208,9 @@ def machine() -> str:
     busy = f", of which {os.getloadavg()[0]:.1f} were wanted in the last minute" if hasattr(os, "getloadavg") else ""
     return (
         f"All seconds of this page were measured while it was made, on one thread of a CPU ({name}; "
-        f"{os.cpu_count()} cores{busy}), with torch {torch.__version__} and float32."
+        f"{os.cpu_count()} cores{busy}), with torch {torch.__version__} and float32. Counted is the time in which that "
+        "thread ran. On a machine that does nothing else, that is what a clock shows; on a busy one it leaves out the "
+        "waiting for others."
     )
 
 

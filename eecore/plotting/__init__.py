@@ -4,6 +4,7 @@ from eecore.plotting.answers import answer_map
 from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, budget_bars, differences
 from eecore.plotting.facets import facets, forests, side_by_side
 from eecore.plotting.profiles import heat_map, profile
+from eecore.plotting.real_time import time_against_macs
 from eecore.plotting.samples import gallery, reliability
 from eecore.plotting.style import RegimeStyle, regime_order, regime_style, use_style
 from eecore.plotting.training_cost import value_against_training
@@ -27,6 +28,7 @@ __all__ = [
     "side_by_side",
     "side_matrices",
     "side_matrix",
+    "time_against_macs",
     "use_style",
     "value_against_training",
 ]
