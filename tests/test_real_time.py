@@ -1,4 +1,4 @@
-"""The page on seconds: its frame by hand, its sentences, its figure; and what it says of a GPU comes from the records."""
+"""The page on seconds: its frame by hand, its sentences, its figure; what it says of a GPU comes from records."""
 
 import json
 
@@ -42,7 +42,8 @@ def test_rows_costs_and_exits(found):
     )
     assert len(frame) == sum(2 * (len(network.limits) + 1) for network in networks)
     assert frame["same"].all()
-    assert (frame["low"] <= frame["time"]).all() and (frame["time"] <= frame["high"]).all()
+    assert (frame["low"] <= frame["time"]).all()
+    assert (frame["time"] <= frame["high"]).all()
     assert (frame["backbone_ms"] > 0).all()
     for network in networks:
         part = frame[(frame["model"] == network.name) & (frame["batch"] == 8)].set_index("wanted")
@@ -61,8 +62,13 @@ def test_another_exit_is_noticed_and_a_tie_is_none():
 
 def test_sentences_say_what_the_numbers_say():
     frame = pd.DataFrame(
-        [row(), row(wanted="80%", macs=0.8, time=1.1), row(wanted=real_time.NOBODY, macs=1.0, time=1.3)]
-        + [row("b", time=0.4), row("b", wanted=real_time.NOBODY, macs=1.0, time=1.2)]
+        [
+            row(),
+            row(wanted="80%", macs=0.8, time=1.1),
+            row(wanted=real_time.NOBODY, macs=1.0, time=1.3),
+            row("b", time=0.4),
+            row("b", wanted=real_time.NOBODY, macs=1.0, time=1.2),
+        ]
     )
     told = real_time.in_words(frame)
     assert told.startswith(
