@@ -107,6 +107,10 @@ def test_the_folder_runs_without_torch_and_eecore_and_notices_damage(tmp_path):
             network(*said)
     with pytest.raises(SettingError, match=r"to: .* is there already; name a new folder"):
         export.export(model, folder, **about)
+    (folder / "exits.json").write_text(json.dumps({**record, "format": 2}))
+    with pytest.raises(SettingError, match="format 2 came, this program reads 1"):
+        export.load(folder)
+    (folder / "exits.json").write_text(json.dumps(record))
     file = folder / "segment2.onnx"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     with pytest.raises(SettingError, match=r"segment2.onnx is damaged: its checksum does not fit; export it again"):

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 
+FORMAT = 1
+
 
 class Answers(NamedTuple):
     """What came out.
@@ -47,6 +49,8 @@ class EarlyExit:
         try:
             self.about: dict[str, Any] = json.loads((here / "exits.json").read_text(encoding="utf-8"))
             content = [(here / one["file"]).read_bytes() for one in self.about["segments"]]
+            if self.about["format"] != FORMAT:
+                raise ValueError(f"format {self.about['format']} came, this program reads {FORMAT}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"folder: {here} holds no exported network: {error}") from None
         for one, data in zip(self.about["segments"], content, strict=True):

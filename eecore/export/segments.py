@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from eecore.errors import SettingError
-from eecore.inference.live import Named, stepping
 from eecore.inference.protocol import ExitRule, Rule
 from eecore.inference.rules import SIMPLE_RULES
+from eecore.inference.stepping import Named, stepping
 from eecore.models import MultiExit
 from eecore.models.backbone import State
 from eecore.models.heads_cascade import CascadeHead
