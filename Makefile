@@ -9,11 +9,13 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test notebook bench serve lint clean clean-all
+.PHONY: help book pdf archive test notebook bench serve lint clean clean-all
 .SUFFIXES:
 
 help:
 	@echo 'make book      execute every notebook and render the book (about 20 minutes the first time)'
+	@echo 'make pdf       print the whole book into one PDF (needs Chromium)'
+	@echo 'make archive   one zip with the book, executed notebooks, code, records, and where the data come from'
 	@echo 'make test      run all tests'
 	@echo 'make notebook  execute one notebook with your parameters and show where it is, for instance'
 	@echo '               make notebook NB=02_regimes ARGS="-p datasets [digits] -p seeds [0,1]"'
@@ -32,7 +34,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo '$(PYTHON) cannot make environments: install its venv package (Debian: apt install python3-venv)'; exit 1; }
 	@echo 'Installing into .venv (two minutes or so) ...'
 	@$(PYTHON) -m venv .venv
-	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[book,dev]'
+	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[book,dev,cluster]'
 	@touch $(STAMP)
 
 book: $(STAMP)
@@ -41,6 +43,12 @@ book: $(STAMP)
 notebook: $(STAMP)
 	@test -n '$(NB)' || { echo 'Say which: make notebook NB=NAME, one of:'; ls notebooks/*.ipynb | sed 's/.*\//  /; s/\.ipynb//'; exit 1; }
 	@$(PY) book/build.py --profile $(PROFILE) --only '$(NB)' -- $(ARGS)
+
+pdf: $(STAMP)
+	@$(PY) book/pdf.py --profile $(PROFILE)
+
+archive: $(STAMP)
+	@$(PY) book/archive.py --profile $(PROFILE)
 
 test: $(STAMP)
 	@$(PY) -m pytest $(ARGS)

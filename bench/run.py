@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import analysis, inference, training
+from bench import analysis, inference, scale, training
 from bench.measure import Row, about, as_table, write
 from eecore.errors import EecoreError, SettingError, choose
 
@@ -30,6 +30,8 @@ SUITES: Suites = {
     "train-heads": training.train_heads,
     "train-steps": training.steps,
     "train-accuracy": training.accuracy,
+    "sweep-workers": scale.sweep_workers,
+    "seeds": scale.seeds,
 }
 
 

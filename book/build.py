@@ -15,6 +15,7 @@ from pathlib import Path
 
 import filelock
 import nbformat
+
 from execute import (
     NOTEBOOKS,
     PROFILES,
@@ -26,9 +27,11 @@ from execute import (
     notebook_names,
     parse_parameters,
 )
+from parameter_page import parameter_page
 
 BOOK = ROOT / "book"
 OFFERED = re.compile(r'<a download="([^"/]+)" href="data:application/json;base64,([^"]+)"')  # see Page.file
+CSV = re.compile(r'<a download href="([^"/]+\.csv)"')  # see eecore.made
 NOT_PAGES = {"build.py", "execute.py", "__pycache__", "results"}
 
 
@@ -46,6 +49,13 @@ def mirror(source: Path, target: Path) -> set[Path]:
     return {file for child in source.iterdir() for file in mirror(child, target / child.name)}
 
 
+def written(target: Path, text: str) -> set[Path]:
+    """Write a page that is made at every build; one that is the same keeps its time."""
+    if not (target.is_file() and target.read_text(encoding="utf-8") == text):
+        target.write_text(text, encoding="utf-8")
+    return {target}
+
+
 def lay_out(folder: Path) -> None:
     """The book's sources in `folder`: prose, look, bundled MathJax; executed notebooks are in pages/ already."""
     kept = set()
@@ -53,6 +63,7 @@ def lay_out(folder: Path) -> None:
         if child.name not in NOT_PAGES:
             kept |= mirror(child, folder / child.name)
     kept |= bundle_mathjax(folder / "_bundled" / "_static" / "mathjax")
+    kept |= written(folder / "parameters.md", parameter_page())
     kept |= {folder / "pages" / f"{name}.ipynb" for name in notebook_names()}
     for file in folder.rglob("*"):
         if file.is_file() and file not in kept:
@@ -68,9 +79,13 @@ def bundle_mathjax(target: Path) -> set[Path]:
     return mirror(source / "tex-svg-full.js", target / "tex-svg-full.js")
 
 
-def render(source: Path, target: Path) -> Path:
+def render(source: Path, target: Path, builder: str = "html") -> Path:
     """Run Jupyter Book with warnings as errors; a failed build leaves the rendered book that was there.
 
+    Args:
+        source: folder of the sources.
+        target: the book comes into _build/BUILDER/ in it.
+        builder: "html", or "singlehtml" for all pages in one.
     Returns:
         Path of index.html.
     """
@@ -83,6 +98,8 @@ def render(source: Path, target: Path) -> Path:
         str(source),
         "--path-output",
         str(target),
+        "--builder",
+        builder,
         "-W",
         "--keep-going",
         "-q",
@@ -93,16 +110,42 @@ def render(source: Path, target: Path) -> Path:
         log = (done.stdout + done.stderr).strip().splitlines()
         told = [line for line in log if "WARNING" in line or "ERROR" in line or "rror:" in line] or log[-20:]
         raise BuildError("the book did not render:\n" + "\n".join(told))
-    return target / "_build" / "html" / "index.html"
+    return target / "_build" / builder / "index.html"
 
 
 def hand_out(pages: Path, target: Path) -> None:
-    """Write the files that executed pages offer beside the book's first page."""
+    """Write what executed pages offer: files beside the first page, notebooks and figures' numbers beside the pages."""
+    kept = set()
     for page in sorted(pages.glob("*.ipynb")):
-        for cell in nbformat.read(page, as_version=4).cells:
-            for output in cell.get("outputs", []):
-                for name, encoded in OFFERED.findall(output.get("data", {}).get("text/html", "")):
-                    (target / html.unescape(name)).write_bytes(base64.b64decode(encoded))
+        kept |= {beside(page, target / "pages"), *numbers(page, target / "pages")}
+        for output in outputs(page):
+            for name, encoded in OFFERED.findall(output.get("text/html", "")):
+                (target / html.unescape(name)).write_bytes(base64.b64decode(encoded))
+    for file in (target / "pages").iterdir():
+        if file.suffix in (".csv", ".ipynb") and file not in kept:
+            file.unlink()
+
+
+def outputs(page: Path) -> list[dict[str, str]]:
+    """What the cells of an executed notebook show, by kind."""
+    cells = nbformat.read(page, as_version=4).cells
+    return [output["data"] for cell in cells for output in cell.get("outputs", []) if "data" in output]
+
+
+def beside(page: Path, folder: Path) -> Path:
+    """The executed notebook, copied into a folder."""
+    return Path(shutil.copyfile(page, folder / page.name))
+
+
+def numbers(page: Path, folder: Path) -> set[Path]:
+    """Write the numbers behind a page's figures as CSV files; each figure names its own."""
+    found = set()
+    for output in outputs(page):
+        if "text/csv" in output:
+            file = folder / html.unescape(CSV.search(output["text/html"]).group(1))
+            file.write_text(output["text/csv"], encoding="utf-8")
+            found.add(file)
+    return found
 
 
 def build(profile: str) -> Path:
@@ -133,11 +176,15 @@ def main() -> int:
             target = ROOT / "build" / arguments.profile / "own" / f"{job.name}.ipynb"
             print(f"Executing {NOTEBOOKS.name}/{job.name}.ipynb ...", flush=True)
             execute(job, target)
+            numbers(target, target.parent)
             print(f"{target}\n{as_html(target)}")
         else:
             print(f"The book is at {build(arguments.profile)}")
     except BuildError as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:  # a disk that is full, a folder that may not be written
+        print(f"build: {error.filename or ROOT / 'build'} cannot be written: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; what was finished is kept", file=sys.stderr)

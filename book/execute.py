@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RECORDS = Path(os.environ.get("EECORE_RECORDS") or ROOT / "book" / "results")
 PROFILES = ("smoke", "quick", "paper")
+MARK = "<!-- as the page -->"  # in a figure's account, see eecore.made
+ACCOUNT = re.compile(r"<!-- account -->(.*?)<!-- /account -->", re.DOTALL)
+READ = (".py", ".toml", ".js", ".css")  # what the library is made of
 
 
 class BuildError(Exception):
@@ -41,9 +44,10 @@ class Job:
         """Hash of all that decides the executed page: notebook, parameters, library, torch's version, records."""
         digest = hashlib.sha256(self.source.read_bytes())
         digest.update(json.dumps(self.parameters, sort_keys=True).encode())
-        for module in sorted(p for p in (ROOT / "eecore").rglob("*") if p.suffix in (".py", ".toml")):
+        for module in sorted(p for p in (ROOT / "eecore").rglob("*") if p.suffix in READ):
             digest.update(module.read_bytes())
         digest.update((ROOT / "constraints.txt").read_bytes())
+        digest.update(os.environ.get("EECORE_REPOSITORY", "").encode())
         if "lab.records(" in self.source.read_text(encoding="utf-8"):
             for file in sorted(path for path in RECORDS.rglob("*") if path.is_file()):
                 digest.update(file.read_bytes())
@@ -59,12 +63,17 @@ def notebook_names() -> list[str]:
 def profile_parameters(profile: str) -> dict[str, dict[str, Any]]:
     """Parameters that a profile overrides, per notebook. The notebooks' own literals are `quick`."""
     if profile not in PROFILES:
-        raise BuildError(f"PROFILE: {profile!r} is not known. Known: {', '.join(PROFILES)}")
+        raise BuildError(f"PROFILE: {_shown(profile)} is not known. Known: {', '.join(PROFILES)}")
     path = NOTEBOOKS / "profiles" / f"{profile}.yaml"
     if not path.is_file():
         return {}
     loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     return {name: loaded.get(name, {}) for name in notebook_names()}
+
+
+def _shown(text: str) -> str:
+    """A text for an error, cut where it is long."""
+    return repr(text if len(text) <= 80 else f"{text[:60]} ... {text[-15:]}")
 
 
 def parse_parameters(words: list[str]) -> dict[str, Any]:
@@ -73,11 +82,12 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
     rest = list(words)
     while rest:
         if rest[0] not in ("-p", "--parameters") or len(rest) < 3:
-            raise BuildError(f"ARGS: expected -p NAME VALUE, got {' '.join(rest)!r}")
+            raise BuildError(f"ARGS: expected -p NAME VALUE, got {_shown(' '.join(rest))}")
         try:
             values[rest[1]] = yaml.safe_load(rest[2])
-        except yaml.YAMLError:
-            raise BuildError(f"{rest[1]}: {rest[2]!r} is neither a number, a word nor a list") from None
+            json.dumps(values[rest[1]], sort_keys=True)  # what cannot be written so has no place in a page's key
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # such as a date, or a list that holds itself
+            raise BuildError(f"{rest[1]}: {_shown(rest[2])} is neither a number, a word nor a list") from None
         rest = rest[3:]
     return values
 
@@ -85,11 +95,11 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
 def make_job(name: str, profile: str, extra: dict[str, Any]) -> Job:
     """A job whose notebook and parameter names exist."""
     if name not in notebook_names():
-        raise BuildError(f"NB: {name!r} is not known. Known: {', '.join(notebook_names())}")
+        raise BuildError(f"NB: {_shown(name)} is not known. Known: {', '.join(notebook_names())}")
     known = list(papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb")))
     for parameter in extra:
         if parameter not in known:
-            raise BuildError(f"parameter: {parameter!r} is not known in {name}. Known: {', '.join(known)}")
+            raise BuildError(f"parameter: {_shown(parameter)} is not known in {name}. Known: {', '.join(known)}")
     return Job(name, {**profile_parameters(profile).get(name, {}), **extra})
 
 
@@ -144,7 +154,7 @@ def execute(job: Job, target: Path) -> float:
 
 
 def _tidy(page: nbformat.NotebookNode) -> None:
-    """What a reader sees: no progress bars; injected parameters are hidden where the notebook hides its own."""
+    """What a reader sees: no progress bars, injected parameters hidden like the notebook's own, accounts of figures."""
     hidden: list[str] = []
     for cell in page.cells:
         tags = cell.metadata.get("tags", [])
@@ -154,6 +164,10 @@ def _tidy(page: nbformat.NotebookNode) -> None:
             cell.metadata["tags"] = [*tags, *hidden]
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    shown = [o.data for cell in page.cells for o in cell.get("outputs", []) if "text/html" in o.get("data", {})]
+    accounts = [account for data in shown for account in ACCOUNT.findall(data["text/html"])]
+    for data in shown:
+        data["text/html"] = data["text/html"].replace(MARK, accounts[-1] if accounts else "")
 
 
 def _store() -> str:

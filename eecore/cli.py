@@ -2,9 +2,10 @@
 
 import json
 import logging
+import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.markup import escape
@@ -18,11 +19,12 @@ from eecore.cli_methods import EXAMPLE as METHODS
 from eecore.cli_methods import methods_command
 from eecore.cli_recommend import EXAMPLE as RECOMMEND
 from eecore.cli_recommend import recommend_command
+from eecore.cli_sweep import EXAMPLE as SWEEP
+from eecore.cli_sweep import Folder, Given, ImageSize, measure_line, sweep_command
 from eecore.data.own import with_size
-from eecore.errors import EecoreError, SettingError
+from eecore.errors import EecoreError, SettingError, shown
 from eecore.lab.command import EXAMPLE, lab_command
-from eecore.training import Recipe, Result, Run, Store, default_recipe, grid, pretrained, recipes, sweep, train
-from eecore.training.sweep import shared_phases
+from eecore.training import Recipe, Run, Store, default_recipe, pretrained, recipes, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,6 +37,7 @@ app = typer.Typer(
 runs_app = typer.Typer(no_args_is_help=True, help="What is in the store of trained runs.")
 app.add_typer(runs_app, name="runs", epilog="Example: python -m eecore runs list")
 app.add_typer(cli_data.app, name="data", epilog="Example: python -m eecore data fetch cifar100")
+app.command("sweep", epilog=SWEEP)(sweep_command)
 app.command("lab", epilog=EXAMPLE)(lab_command)
 app.command("recommend", epilog=RECOMMEND)(recommend_command)
 app.command("methods", epilog=METHODS)(methods_command)
@@ -43,20 +46,7 @@ app.command("export", epilog=EXPORT)(export_command)
 Dataset = Annotated[
     str, typer.Option(help="Name of a data set (`eecore data` lists them), or images:DIR and the like.")
 ]
-ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which own images are resized; 32 if not given.")]
 Model = Annotated[str, typer.Option(help="Name of a model; `eecore models` lists them.")]
-Given = Annotated[str | None, typer.Option("--pretrained", help="Weights to start from: a file of `runs export`.")]
-Folder = Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")]
-
-
-def measure_line(result: Result) -> str:
-    """How good every exit is on test, on one line: accuracy in percent, or for regression Pearson's correlation."""
-    frame, measure = result.frame().query("split == 'test'"), result.measures[0]
-    scale, digits, unit = (100, 1, " (%)") if measure == "accuracy" else (1, 3, "")
-    cells = " ".join(f"{scale * value:.{digits}f}" for value in frame[measure])
-    run = result.run
-    name = data.info(run.dataset).name
-    return f"{name} {run.model} {run.regime} seed {run.seed}: test {measure} per exit{unit} {cells}"
 
 
 @app.command("train", epilog="Example: python -m eecore train --dataset digits --model mlp_nano --regime joint")
@@ -69,6 +59,7 @@ def train_command(
     exits: Annotated[str, typer.Option(help="every, every:2, macs:4 or block indices such as 0,2,5.")] = "every",
     head: Annotated[str, typer.Option(help="Kind of the heads.")] = "auto",
     threads: Annotated[int, typer.Option(help="Threads of torch; part of a run's identity.")] = 1,
+    processes: Annotated[int, typer.Option(help="Processes that compute each batch together, on the CPU.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
     preset: Annotated[str | None, typer.Option(help="A recipe by name; `eecore recipes` lists them.")] = None,
     recipe: Annotated[list[str] | None, typer.Option(help="A setting of the recipe, such as lr=0.001.")] = None,
@@ -78,6 +69,7 @@ def train_command(
 ) -> None:
     """Train one network in one regime; what is stored already is not trained again."""
     settings: dict[str, Any] = {"exits": _exits(exits), "head": head, "threads": threads, "device": device}
+    settings["processes"] = processes
     dataset = with_size(dataset, image_size)
     settings["pretrained"] = given
     chosen = recipes.preset(preset) if preset else None
@@ -90,7 +82,11 @@ def train_command(
 
 def _exits(text: str) -> str | tuple[int, ...]:
     parts = text.split(",")
-    return tuple(int(p) for p in parts) if all(p.strip().isdigit() for p in parts) else text
+    return tuple(map(int, parts)) if all(_is_integer(part.strip()) for part in parts) else text
+
+
+def _is_integer(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,10}", text) is not None
 
 
 def _assignments(texts: list[str]) -> dict[str, Any]:
@@ -98,40 +94,12 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise SettingError(f"recipe: expected name=value, got {text!r}")
+            raise SettingError(f"recipe: expected name=value, got {shown(text)}")
         try:
             values[name] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON: a word; or digits by the thousand, which no setting takes
             values[name] = value
     return values
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-@app.command("sweep", epilog="Example: python -m eecore sweep --datasets mnist1d,digits --seeds 0,1,2 --epochs 5")
-def sweep_command(
-    datasets: Annotated[str, typer.Option(help="Names, with commas between them.")] = "mnist1d",
-    models_: Annotated[str, typer.Option("--models", help="Names, with commas.")] = "vit_nano",
-    regimes: Annotated[str, typer.Option(help="Names, with commas.")] = "disjoint,joint,mixed",
-    seeds: Annotated[str, typer.Option(help="Integers, with commas.")] = "0",
-    epochs: Annotated[int, typer.Option(help="Epochs of each phase.")] = 10,
-    workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
-    image_size: ImageSize = None,
-    given: Given = None,
-    store: Folder = None,
-) -> None:
-    """Train every combination; a prefix that several regimes share is trained once."""
-    if not all(word.isdigit() for word in _words(seeds)):
-        raise SettingError(f"seeds: expected integers with commas, such as 0,1,2, got {seeds!r}")
-    chosen = [int(word) for word in _words(seeds)]
-    sized = [with_size(name, image_size) for name in _words(datasets)]
-    runs = grid(sized, _words(models_), _words(regimes), chosen, epochs=epochs, pretrained=given)
-    for result in sweep(runs, Store(store), workers):
-        console().print(measure_line(result), highlight=False)
-    phases, distinct = shared_phases(runs)
-    console().print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")
 
 
 @app.command("recipes", epilog="Example: python -m eecore recipes")
@@ -188,7 +156,7 @@ def _one_key(here: Store, key: str) -> str:
     """The stored key that begins with `key`."""
     matching = [k for k in here.stored_keys() if k.startswith(key)]
     if len(matching) != 1:
-        raise SettingError(f"key: {key!r} fits {len(matching)} stored runs; `runs list` shows them")
+        raise SettingError(f"key: {shown(key)} fits {len(matching)} stored runs; `runs list` shows them")
     return matching[0]
 
 
@@ -239,13 +207,26 @@ def runs_prune(
 
 
 def main() -> None:
-    """Run the command line; an error that a user can act on is one line and exit status 1."""
+    """Run the command line; an error that a user can act on is one line and exit status 1, or 2 for a wrong option."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
-        app()
+        status = app(standalone_mode=False)
     except EecoreError as error:
-        print(f"eecore: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("eecore: stopped; what was finished is stored and is not done again", file=sys.stderr)
-        raise SystemExit(130) from None
+        _stop(str(error), 1)
+    except typer.Abort:
+        _stop("stopped; what was finished is stored and is not done again", 130)
+    except Exception as error:  # of the parser: typer has its own copy of click, or uses click's, by its version
+        if not hasattr(error, "format_message"):
+            raise
+        _stop(" ".join(error.format_message().split()), getattr(error, "exit_code", 2))
+    else:
+        if status == 130:  # typer's word for a stop from the keyboard
+            _stop("stopped; what was finished is stored and is not done again", 130)
+        raise SystemExit(status if isinstance(status, int) else 0)
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    """End with a status and one line; none where the help was printed already."""
+    if message:
+        print(f"eecore: {message}", file=sys.stderr)
+    raise SystemExit(status) from None

@@ -1,11 +1,27 @@
 """Errors that a user can act on: one line, which names the thing, what came and what was expected."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+
+LONGEST = 600  # characters of a message
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlong = 40
+_SHORT.maxlevel = 3
 
 
 class EecoreError(Exception):
-    """Base of all errors that eecore raises on purpose. Its message is one line and needs no traceback."""
+    """Base of all errors that eecore raises on purpose. Its message is one line and needs no traceback.
+
+    A message of more than `LONGEST` characters is cut in its middle: it begins with the name of what is wrong.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        line = " ".join(str(message).splitlines())
+        if len(line) > LONGEST:
+            line = f"{line[: LONGEST // 2]} ... {line[-LONGEST // 3 :]}"
+        super().__init__(line)
 
     def _render_traceback_(self) -> list[str]:
         """What Jupyter shows instead of a traceback."""
@@ -28,6 +44,19 @@ class TrainingError(EecoreError):
     """Training cannot go on: the loss is not a number any more."""
 
 
+def shown(value: object) -> str:
+    """`value` for an error: its repr, cut where it is long, on one line.
+
+    Example:
+        >>> shown("mixd"), shown([0, -1]), shown(list(range(1000)))
+        ("'mixd'", '[0, -1]', '[0, 1, 2, 3, 4, 5, ...]')
+    """
+    try:
+        return " ".join(_SHORT.repr(value).splitlines())
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a number of thousands of digits"
+
+
 def choose(argument: str, value: object, choices: Iterable[str]) -> str:
     """Return `value` where it is one of `choices`.
 
@@ -43,6 +72,6 @@ def choose(argument: str, value: object, choices: Iterable[str]) -> str:
     known = list(choices)
     if isinstance(value, str) and value in known:
         return value
-    nearest = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(value, known, n=1, cutoff=0.5) if isinstance(value, str) else []
     hint = f"; did you mean '{nearest[0]}'?" if nearest else "."
-    raise SettingError(f"{argument}: {value!r} is not known{hint} Known: {', '.join(known)}")
+    raise SettingError(f"{argument}: {shown(value)} is not known{hint} Known: {', '.join(known)}")

@@ -2,28 +2,25 @@
 
 import base64
 import contextlib
-import datetime
 import html
 import io
 import json
-import platform
 import re
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import torch
 from IPython.display import HTML, Markdown, display
 from matplotlib.figure import Figure
 
-from eecore import __version__, cli, data, plotting
+from eecore import cli, made, plotting
 from eecore.errors import EecoreError
 from eecore.parameters import check_parameters
-from eecore.provenance import commit
+from eecore.plotting import light_svg
 from eecore.training.result import Result
 
 
@@ -50,21 +47,49 @@ class Page:
         number = f"{self._number}.{count}" if self._number else str(count)
         return f"{kind} {number}", f"{kind}-{number}".lower().replace(".", "-")
 
-    def figure(self, figure: Figure, caption: str, alt: str) -> None:
-        """Show `figure` as SVG with a number, a caption and a text for those who cannot see it."""
-        self._figures += 1
-        label, anchor = self._label("Figure", self._figures)
+    def figure(self, figure: Figure, caption: str, alt: str, data: pd.DataFrame | None = None) -> None:
+        """Show `figure` as SVG with a number, a caption, a text for those who cannot see it, and how it was made.
+
+        Args:
+            figure: it is closed afterwards.
+            caption: what it shows.
+            alt: the same for those who cannot see it.
+            data: the numbers behind it, offered as a CSV file; None: those that eecore.plotting knows of.
+        """
+        data = plotting.numbers_behind(figure) if data is None else data
         picture = io.StringIO()
         figure.savefig(picture, format="svg", metadata={"Date": None})
         plt.close(figure)
-        source = base64.b64encode(_lighter(picture.getvalue()).encode()).decode()
-        display(
-            HTML(
-                f'<figure class="eecore-figure" id="{anchor}"><img alt="{html.escape(alt, quote=True)}" '
-                f'src="data:image/svg+xml;base64,{source}"/>'
-                f"<figcaption><strong>{label}.</strong> {html.escape(caption)}</figcaption></figure>"
-            )
+        source = light_svg.as_data_uri(light_svg.lighter(picture.getvalue()))
+        label, anchor = self._next_figure()
+        shown = (
+            f'<figure class="eecore-figure" id="{anchor}"><img alt="{html.escape(alt, quote=True)}" src="{source}"/>'
+            f"<figcaption><strong>{label}.</strong> {html.escape(caption)}</figcaption></figure>"
         )
+        self._show(shown, label, anchor, data)
+
+    def place(self, make: Callable[[str, str, str], str], caption: str, data: pd.DataFrame | None = None) -> None:
+        """Show what is drawn in the page itself, numbered as a figure.
+
+        Args:
+            make: gives HTML from anchor, label and caption, such as from `eecore.pages.explorer_page.explorer`.
+            caption, data: as in `figure`.
+        """
+        label, anchor = self._next_figure()
+        self._show(make(anchor, label, caption), label, anchor, data)
+
+    def _next_figure(self) -> tuple[str, str]:
+        self._figures += 1
+        return self._label("Figure", self._figures)
+
+    def _show(self, shown: str, label: str, anchor: str, frame: pd.DataFrame | None) -> None:
+        """A figure and its account; its numbers travel with the notebook, the build writes them beside the page."""
+        numbers = made.as_csv(frame)
+        file = None if numbers is None else f"{self.name}-{anchor}.csv"
+        bundle = {"text/html": shown + made.figure_details(label, self.name, frame, file), "text/plain": label}
+        if numbers is not None:
+            bundle["text/csv"] = numbers
+        display(bundle, raw=True)
 
     def table(self, frame: pd.DataFrame, caption: str, wrap: bool = False) -> None:
         """Show `frame` with a number and a caption; its cells are text already.
@@ -129,61 +154,6 @@ class Page:
         display(HTML(f'<p class="eecore-check">&#10003; {html.escape(statement)}</p>'))
 
     def provenance(self, results: Iterable[Result] = ()) -> None:
-        """How this page was made, and the command that makes it again."""
-        runs = list(results)
-        arguments = " ".join(f"-p {name} {_as_argument(value)}" for name, value in self.parameters.items())
-        rows = {
-            "Notebook": f"notebooks/{self.name}.ipynb",
-            "Parameters": ", ".join(f"{name} = {value}" for name, value in self.parameters.items()) or "none",
-            "Runs": f"{len(runs)}, seeds {sorted({r.run.seed for r in runs})}" if runs else "none",
-            "Data": "; ".join(_data_line(name) for name in sorted({r.run.dataset for r in runs})) or "none",
-            "Device": _devices(runs),
-            "Training": f"{sum(_training_by_key(runs).values()):.0f} s on one core, shared phases counted once",
-            "Versions": f"eecore {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
-            "Commit": commit(),
-            "Made": f"{datetime.date.today()}, this page in {time.perf_counter() - self._began:.0f} s",
-        }
-        cells = "".join(f"<dt>{k}</dt><dd>{html.escape(str(v))}</dd>" for k, v in rows.items())
-        command = html.escape(f"make notebook NB={self.name}" + (f" ARGS='{arguments}'" if arguments else ""))
-        display(
-            HTML(
-                '<details class="eecore-provenance" open><summary>How this page was made</summary>'
-                f"<dl>{cells}</dl><p>Make it again:</p><pre>{command}</pre></details>"
-            )
-        )
-
-
-def _lighter(svg: str) -> str:
-    """The same picture in fewer bytes: positions to a hundredth of a point, no comments, layout or unused names."""
-    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to a group
-    short = re.compile(r"(\.\d\d)\d+")
-    svg = re.sub(r' (?:d|x|y)="[^"]*"|translate\([^)]*\)', lambda found: short.sub(r"\1", found.group()), svg)
-    svg = re.sub(r' style="[^"]*"', lambda found: re.sub(r"([:;]) ", r"\1", found.group()), svg)
-    return re.sub(r"\s*(<|/?>)\s*", r"\1", re.sub(r"\s+", " ", svg)).replace("DejaVuSans", "D")
-
-
-def _as_argument(value: object) -> str:
-    text = str(value).replace("'", "").replace(" ", "")
-    return f'"{text}"' if isinstance(value, list) else text
-
-
-def _data_line(name: str) -> str:
-    dataset = data.load(name)
-    sizes = "/".join(str(len(s)) for s in (dataset.train, dataset.validation, dataset.test))
-    origin = f"; {dataset.origin}" if dataset.origin else ""
-    about = f"{sizes} samples in train/validation/test, sha256 {dataset.fingerprint[:12]}{origin}"
-    return f"{dataset.name} ({about})"
-
-
-def _devices(runs: list[Result]) -> str:
-    used = {f"{r.record['device']} ({r.record['processor']}), {r.run.threads} thread" for r in runs}
-    return "; ".join(sorted(used)) or platform.machine()
-
-
-def _training_by_key(runs: list[Result]) -> dict[str, float]:
-    return {
-        key: phase["seconds"]
-        for run in runs
-        for key, phase in zip(run.record["prefix_keys"], run.record["phases"], strict=True)
-    }
+        """How this page was made, and the command that makes it again; the build puts it under each figure, too."""
+        rows = made.page_rows(self.name, self.parameters, list(results), time.perf_counter() - self._began)
+        display(HTML(made.page_details(rows, made.command(self.name, self.parameters), self.name)))

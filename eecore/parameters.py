@@ -3,11 +3,12 @@
 papermill only warns of an unknown parameter and checks no types; every notebook passes its parameters through here.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from eecore import data, inference, models
-from eecore.errors import SettingError, choose
+from eecore.errors import EecoreError, SettingError, choose, shown
 from eecore.evidence import CORRECTIONS
 from eecore.methods import METHODS
 from eecore.training import regimes
@@ -16,10 +17,18 @@ from eecore.training.objectives import DISTILLATIONS, GRADIENTS, WEIGHTS
 
 def _listed(name: str, value: object, example: str) -> list[Any]:
     if not isinstance(value, list | tuple) or not value:
-        raise SettingError(f"{name}: expected a list that is not empty, such as {example}, got {value!r}")
-    if len({repr(item) for item in value}) < len(value):
-        raise SettingError(f"{name}: an entry is there twice in {value!r}")
+        raise SettingError(f"{name}: expected a list that is not empty, such as {example}, got {shown(value)}")
+    if len({_whole(item) for item in value}) < len(value):
+        raise SettingError(f"{name}: an entry is there twice in {shown(value)}")
     return list(value)
+
+
+def _whole(item: object) -> str:
+    """All of an entry as text, so that equals are seen."""
+    try:
+        return repr(item)
+    except (ValueError, RecursionError):  # digits by the thousand, lists within lists by the thousand
+        return shown(item)
 
 
 def _names(known: Callable[[], list[str]], example: str) -> Callable[[str, object], list[str]]:
@@ -36,8 +45,10 @@ def _datasets(name: str, value: object) -> list[str]:
 
 
 def _dataset(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise SettingError(f"{name}: expected the name of a data set, got {shown(value)}")
     data.info(data.known(name, value))  # own data are looked through here, before anything is trained
-    return str(value)
+    return value
 
 
 def _name(known: Callable[[], list[str]]) -> Callable[[str, object], str]:
@@ -49,7 +60,7 @@ def integer(least: int, most: int) -> Callable[[str, object], int]:
 
     def check(name: str, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise SettingError(f"{name}: expected an integer from {least} to {most}, got {value!r}")
+            raise SettingError(f"{name}: expected an integer from {least} to {most}, got {shown(value)}")
         return value
 
     return check
@@ -67,16 +78,21 @@ def _more_seeds(name: str, value: object) -> list[int]:
     return [] if value in ([], ()) else _seeds(name, value)
 
 
+def _is_positive(item: float | int) -> bool:
+    """Whether a number is above 0, inf for no limit, and not an integer beyond all that a float can hold."""
+    return item > 0 and (isinstance(item, float) or item <= sys.float_info.max)
+
+
 def _budgets(name: str, value: object) -> list[float]:
     for item in _listed(name, value, "[0.25, 0.5, 0.75, 1.0]"):
-        if isinstance(item, bool) or not isinstance(item, int | float) or not item > 0:
-            raise SettingError(f"{name}: expected fractions of the backbone's MACs above 0, got {item!r}")
+        if isinstance(item, bool) or not isinstance(item, int | float) or not _is_positive(item):
+            raise SettingError(f"{name}: expected fractions of the backbone's MACs above 0, got {shown(item)}")
     return [float(item) for item in value]  # type: ignore[attr-defined]
 
 
 def _number(name: str, value: object, least: float | int, most: float | int, wanted: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise SettingError(f"{name}: expected {wanted}, got {value!r}")
+        raise SettingError(f"{name}: expected {wanted}, got {shown(value)}")
     return float(value)
 
 
@@ -93,7 +109,7 @@ def _by_model(known: Callable[[str], object], example: str) -> Callable[[str, ob
 
     def check(name: str, value: object) -> dict[str, list[str]]:
         if not isinstance(value, dict):
-            raise SettingError(f"{name}: expected lists by model, such as {example}, got {value!r}")
+            raise SettingError(f"{name}: expected lists by model, such as {example}, got {shown(value)}")
         for model, items in value.items():
             choose(name, model, models.names())
             for item in _listed(name, items, example):
@@ -109,7 +125,7 @@ def _budget(name: str, value: object) -> float:
 
 def _fraction(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise SettingError(f"{name}: expected a number between 0 and 1, got {value!r}")
+        raise SettingError(f"{name}: expected a number between 0 and 1, got {shown(value)}")
     return float(value)
 
 
@@ -127,7 +143,13 @@ def _head(value: object) -> None:
 
 def _place(value: object) -> None:
     if not isinstance(value, str):
-        raise SettingError(f"places: expected descriptions such as 'every:2', got {value!r}")
+        raise SettingError(f"places: expected descriptions such as 'every:2', got {shown(value)}")
+
+
+def _exits(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise SettingError(f"{name}: expected a description such as 'every:2' or 'macs:4', got {value!r}")
+    return value
 
 
 CHECKS: dict[str, Callable[[str, object], Any]] = {
@@ -176,6 +198,16 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "temperature": lambda name, value: _number(name, value, 0.1, 100, "a temperature from 0.1 to 100"),
     "share": lambda name, value: _number(name, value, 0, 1, "a fraction from 0 to 1"),
     "sgd_rates": _factors,
+    "exits": _exits,
+    "images": integer(1, 10**9),
+    "side": integer(8, 4096),
+    "classes": integer(2, 10**6),
+    "full_epochs": integer(1, 100_000),
+    "batch": integer(1, 1_000_000),
+    "speed": lambda name, value: _number(
+        name, value, 1e-3, 1e5, "10^12 multiply-adds per second, from 0.001 to 100000"
+    ),
+    "workers": _integers(1, 100_000, "[1, 2, 4]"),
     "min_delta": lambda name, value: _number(name, value, 0, 1000, "a number from 0 to 1000"),
 }
 
@@ -196,4 +228,14 @@ def check_parameters(namespace: dict[str, Any], known: dict[str, object]) -> dic
         injected = isinstance(value, literals) and not name.startswith("_") and name not in ("In", "Out")
         if injected and name not in known:
             choose("parameter", name, known)
-    return {name: CHECKS[name](name, value) for name, value in known.items()}
+    return {name: _checked(name, value) for name, value in known.items()}
+
+
+def _checked(name: str, value: object) -> Any:
+    """The value where it is allowed; an error begins with the parameter's name, whoever raises it."""
+    try:
+        return CHECKS[name](name, value)
+    except EecoreError as error:
+        if str(error).startswith(f"{name}:"):
+            raise
+        raise type(error)(f"{name}: {error}") from None

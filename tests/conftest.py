@@ -1,11 +1,16 @@
 """Every test has its own store; the shape annotations of eecore are checked while the tests run."""
 
+import functools
 import importlib.util
 import os
+import subprocess
+import tempfile
 
 import pytest
 import torch
 from jaxtyping import install_import_hook
+
+import smoke_book
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 install_import_hook("eecore", "beartype.beartype")
@@ -18,18 +23,46 @@ def _own_store(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("EECORE_STORE", str(tmp_path_factory.mktemp("store")))
 
 
+@pytest.fixture(scope="session")
+def book():
+    """Folder of the smoke book; built here unless it is up to date."""
+    smoke_book.build()
+    return smoke_book.FOLDER
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A Chromium that draws pages from disk."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=smoke_book.chromium(), args=smoke_book.FLAGS)
+        yield started
+        started.close()
+
+
+@functools.cache
+def _has_namespaces():
+    """Whether a process may mount a disk that it alone sees."""
+    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", tempfile.gettempdir()]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
 def _missing():
     """Markers of tests that cannot run here -> what to install; CI can demand each of them."""
-    from test_book import chromium
-
     there = {
-        "browser": bool(chromium()),
+        "browser": bool(smoke_book.chromium()),
+        "namespaces": _has_namespaces(),
         "transformers": importlib.util.find_spec("transformers") is not None,
         "torchjd": importlib.util.find_spec("torchjd") is not None,
         "onnx": all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime"))),
     }
     how = {
         "browser": "install Chromium (Debian: apt install chromium)",
+        "namespaces": "allow users to mount in a namespace of their own (Linux: unshare -rm mount -t tmpfs x /mnt)",
         "transformers": "pip install -c constraints.txt -e '.[text]'",
         "torchjd": "pip install -c constraints.txt -e '.[oracles]'",
         "onnx": "pip install -c constraints.txt -e '.[export]'",

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from bench import analysis, inference, measure, plain, run, training
+from bench import analysis, inference, measure, plain, run, scale, training
 from eecore import data, models
 from eecore.analysis.rank import singular_values
 from eecore.analysis.rank_tables import rank_table
@@ -124,6 +124,8 @@ SMALL = {
     "train-heads": lambda: training.phase("heads", ">= 25", 1, 100, "resnet_nano"),
     "train-steps": lambda: training.steps(1, 100, "resnet_nano"),
     "train-accuracy": lambda: training.accuracy(2, 1, SYNTHETIC, "resnet_nano"),
+    "sweep-workers": lambda: scale.sweep_workers(2, 1, 1),
+    "seeds": lambda: scale.seeds(1, 1, 1),
 }
 
 

@@ -8,7 +8,6 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from execute import NOTEBOOKS, ROOT, notebook_names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from eecore import evidence, lab, notebook, plotting
 from eecore.errors import EecoreError, SettingError
 from eecore.evidence import Claim, Reading, cell_verdicts, claim_verdicts, read_claims, reading_verdicts, readings
 from eecore.pages import claimed, words_claims
+from execute import NOTEBOOKS, ROOT, notebook_names
 
 UP = Reading(name="X1", says="it rises", measure="area", regimes=("mixed", "joint"), expects="above", page="02_regimes")
 SOME = UP.model_copy(update={"name": "X2", "holds": "some"})

@@ -399,6 +399,15 @@ def test_differences_are_left_out_where_a_regime_is_not_there_yet(place):
     )
     assert last["mean"].iloc[2] == pytest.approx((wide["mixed"] - wide["joint"]).mean())
     assert lab.provenance_table(found)["records"].tolist() == ["6 (current)"]
+    spent = found.costs.groupby("regime")["training_macs"].mean()
+    ratio = f"Mixed took {spent['mixed'] / spent['joint']:.2f} times joint's"
+    assert ratio in lab.unequal_training(found)
+    assert lab.unequal_training(found.only(regime=["mixed", "disjoint"])) == ""
+
+
+def test_a_note_of_the_plan_is_shown(place):
+    plan = place.plan(ENTRY + 'note = "Few epochs."\n')
+    assert lab.status_table(lab.status(plan, place.folder))["note"].tolist() == ["Few epochs."]
 
 
 def test_the_papers_numbers_stand_beside_ours(place, monkeypatch):

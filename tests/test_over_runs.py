@@ -1,5 +1,9 @@
 """Measuring many networks: which ones, once each, with labels; snapshots of training."""
 
+import importlib
+import linecache
+import sys
+
 import pandas as pd
 import pytest
 import torch
@@ -146,4 +150,25 @@ def test_measures_leave_the_model_and_name_blocks_by_index(results):
 def test_impossible_input_is_one_line(results, call, said):
     with pytest.raises(SettingError, match=said) as caught:
         call(results)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_measure_of_ones_own_is_computed_again_when_it_changes(results, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    text = "import pandas as pd\n\n\ndef mine(model, dataset):\n    return pd.DataFrame({'value': [%d]})\n"
+    for value in (1, 2):
+        (tmp_path / "measure_of_ones_own.py").write_text(text % value)
+        sys.modules.pop("measure_of_ones_own", None)
+        linecache.clearcache()
+        mine = importlib.import_module("measure_of_ones_own").mine
+        assert set(over_runs.over_runs(results[:1], mine, progress=False)["value"]) == {value}
+
+
+def test_a_measure_without_a_source_is_one_line(results):
+    names = {}
+    exec("def nowhere(model, dataset): pass", names)
+    names["nowhere"].__module__ = "nowhere_at_all"
+    with pytest.raises(SettingError, match="measure: the source of nowhere cannot be read") as caught:
+        over_runs.over_runs(results[:1], names["nowhere"], progress=False)
     assert "\n" not in str(caught.value)

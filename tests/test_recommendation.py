@@ -7,7 +7,6 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from execute import NOTEBOOKS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
@@ -25,6 +24,7 @@ from eecore.recommendation import runs as recommendation_runs
 from eecore.recommendation.advice import COLUMNS, FINAL, recommend
 from eecore.recommendation.runs import evidence_of_records, evidence_of_results, quick_grid, stored
 from eecore.training import Store, grid, sweep
+from execute import NOTEBOOKS
 
 COST = {"disjoint": 55, "joint": 50, "joint_long": 100, "mixed": 99}
 NETWORKS = {"vit_nano": "transformer", "vit_micro": "transformer", "mlp_nano": "mlp"}

@@ -50,6 +50,7 @@ def test_samples_are_allotted_as_in_a_loop(exits, batch, late, seed):
     assert allotted(logits, late).tolist() == slowly_allotted(logits, late)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(0, 99))
 def test_weights_of_a_sample_have_mean_one_and_stay_positive_enough(exits, seed):
     raw = torch.rand(9, exits, generator=torch.Generator().manual_seed(seed)) * 2 - 1

@@ -1,11 +1,11 @@
-"""The store's promises: whole or not at all, damage is noticed, one process at a time, a killed run goes on."""
+"""The store's promises: whole or not at all, damage is noticed, one process at a time. What a run survives, kills and
+full disks among it, is in test_survival.
+"""
 
 import json
 import multiprocessing
 import os
 import pickle
-import random
-import signal
 import subprocess
 import sys
 import time
@@ -17,7 +17,7 @@ import torch
 from eecore.errors import StoreError
 from eecore.training import Phase, Run, Store, sweep, train
 from eecore.training.identity import identity, prefix_keys, source_text
-from eecore.training.store import default_folder, worker_slots
+from eecore.training.store import default_folder, slot_names, worker_slots
 from eecore.training.sweep import shared_phases
 
 RUN = Run(dataset="synthetic", model="mlp_nano", regime="mixed", epochs=2)
@@ -192,38 +192,6 @@ def test_a_resumed_chain_equals_one_that_ran_through(tmp_path):
     assert same(weights(store, RUN), straight.model().state_dict())
 
 
-KILLED = (
-    "import sys; from eecore.training import *; train(Run(**eval(sys.argv[2])), Store(sys.argv[1]), progress=False)"
-)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_it_goes_on_and_ends_bit_identical(tmp_path):
-    settings = {"dataset": "digits", "model": "vit_nano", "regime": "mixed", "epochs": 3, "seed": 1}
-    run = Run(**settings)
-    began = time.perf_counter()
-    straight = train(run, Store(tmp_path / "straight"), progress=False)
-    length = time.perf_counter() - began
-    store, dice = Store(tmp_path / "killed"), random.Random(0)
-    command = [sys.executable, "-c", KILLED, str(store.folder), repr(settings)]
-    kills = 0
-    for _ in range(5):
-        process = subprocess.Popen(command)
-        while process.poll() is None and not store.stored_keys():
-            time.sleep(0.02)
-        time.sleep(dice.uniform(0, length / 3))
-        if process.poll() is None:
-            kills += 1
-            process.send_signal(signal.SIGKILL)
-        process.wait()
-    ended = train(run, store, progress=False)
-    assert kills
-    assert torch.equal(ended.test_logits, straight.test_logits)
-    assert torch.equal(ended.validation_logits, straight.validation_logits)
-    assert same(weights(store, run), straight.model().state_dict())
-    assert not list(store.folder.glob("*/partial*"))
-
-
 def _count_and_train(folder, counts):
     import eecore.training.chain as chain
 
@@ -266,7 +234,7 @@ def test_a_dead_lock_holder_does_not_block(tmp_path):
     holder.join()
     began = time.perf_counter()
     train(RUN, Store(tmp_path), progress=False)
-    assert time.perf_counter() - began < 30
+    assert time.perf_counter() - began < 120  # it would wait for ten minutes
 
 
 @pytest.mark.slow
@@ -283,7 +251,7 @@ def test_slots_are_as_many_as_asked_for(tmp_path, monkeypatch):
     assert worker_slots() == 2
     store = Store(tmp_path)
     with store.slot(), store.slot():
-        locks = [store._file_lock("slots", str(i)) for i in range(2)]
+        locks = [store._file_lock("slots", name) for name in slot_names()]
         for lock in locks:
             with pytest.raises(TimeoutError):
                 lock.acquire(timeout=0)

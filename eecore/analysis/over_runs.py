@@ -46,7 +46,9 @@ def over_runs(
 
     Args:
         results: the runs.
-        measure: called as `measure(model, dataset, **settings)`; a function of a module, so that it has a name.
+        measure: called as `measure(model, dataset, **settings)`; a function of a module or of a notebook, so that it
+            has a name and a source. Answers of one's own measure are computed again when its source changes; what
+            other functions of one's own it calls is not looked at.
         when: "end" of the run; "phases", before training and after each phase; "training", the epochs 1, 2, 4, ... of
             each phase too.
         untrained: with the networks before training as one more regime, "untrained", once per data set, model and seed.
@@ -197,8 +199,21 @@ def _threads(threads: int) -> Iterator[None]:
 def _name(measure: Measure, settings: dict[str, Any]) -> str:
     """Name of the store's entry for an answer; a setting that is left out counts as its default."""
     defaults = {n: p.default for n, p in inspect.signature(measure).parameters.items() if p.default is not p.empty}
-    text = json.dumps([measure.__module__, measure.__qualname__, {**defaults, **settings}, _source()], sort_keys=True)
+    whose = [measure.__module__, measure.__qualname__, _defined(measure)]
+    text = json.dumps([*whose, {**defaults, **settings}, _source()], sort_keys=True)
     return f"measured-{measure.__name__}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _defined(measure: Measure) -> str:
+    """Source of a measure that is not in eecore.analysis: who changes their own measure gets new answers."""
+    assert __package__ is not None
+    if measure.__module__.startswith(f"{__package__}."):
+        return ""
+    try:
+        return inspect.getsource(measure)
+    except (OSError, TypeError):
+        name = measure.__qualname__
+        raise SettingError(f"measure: the source of {name} cannot be read; define it in a file or a cell") from None
 
 
 @functools.cache

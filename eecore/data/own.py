@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
-from eecore.errors import DataError, SettingError, choose
+from eecore.errors import DataError, SettingError, choose, shown
 
 BYTES_A_VALUE = 5  # read as one byte, kept as float32
 MEMORY = "EECORE_MEMORY_GB"
@@ -45,8 +45,10 @@ class OwnName:
             SettingError: it is something else.
         """
         value = dict(self.options).get(option, str(default))
-        if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
-            raise SettingError(f"{option}: expected an integer from {least} to {most} in {self}, got {value!r}")
+        if not re.fullmatch("[0-9]{1,9}", value) or not least <= int(value) <= most:
+            raise SettingError(
+                f"{option}: expected an integer from {least} to {most} in {shown(str(self))}, got {shown(value)}"
+            )
         return int(value)
 
 
@@ -68,15 +70,30 @@ def parse(name: str, example: str, allowed: tuple[str, ...]) -> OwnName:
     if not mark:
         path, tail = rest, ""
     if not path:
-        raise SettingError(f"data: expected {example}, got {name!r}")
+        raise SettingError(f"data: expected {example}, got {shown(name)}")
     options: dict[str, str] = {}
     for word in tail.split("&") if mark else ():
         key, equals, value = word.partition("=")
-        choose(f"option in {name!r}", key, allowed)
+        choose(f"option in {shown(name)}", key, allowed)
         if not equals or not value or key in options:
-            raise SettingError(f"data: expected {example}?{key}=VALUE once, got {name!r}")
+            raise SettingError(f"data: expected {example}?{key}=VALUE once, got {shown(name)}")
         options[key] = value
-    return OwnName(prefix, Path(os.path.abspath(Path(path).expanduser())), tuple(sorted(options.items())))
+    return OwnName(prefix, _place(path), tuple(sorted(options.items())))
+
+
+def _place(path: str) -> Path:
+    """A path in its one form, absolute.
+
+    Raises:
+        SettingError: no file can be called so, or nobody may look whether there is one.
+    """
+    try:
+        place = Path(os.path.abspath(Path(path).expanduser()))
+        place.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise SettingError(f"data: {shown(path)} is no path that can be read: {reason}") from None
+    return place
 
 
 def as_own(path: str) -> str:
@@ -86,11 +103,15 @@ def as_own(path: str) -> str:
         >>> as_own("no/such/file.csv")
         ''
     """
-    place = Path(path).expanduser()
+    try:
+        place = Path(path).expanduser()
+        there, is_folder = place.exists(), place.is_dir()
+    except (OSError, RuntimeError, ValueError):  # too long, somebody's home who is not here, not to be looked at
+        return ""
     prefix = {".npz": "arrays", ".csv": "text", ".tsv": "text", ".parquet": "text"}.get(place.suffix.lower(), "")
-    if place.is_dir():
+    if is_folder:
         prefix = "images"
-    return f"{prefix}:{path}" if prefix and place.exists() else ""
+    return f"{prefix}:{path}" if prefix and there else ""
 
 
 def with_size(name: str, size: int | None) -> str:

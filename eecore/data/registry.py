@@ -13,7 +13,7 @@ from eecore.data.augment import augment
 from eecore.data.dataset import Dataset, Info
 from eecore.data.mix import mix
 from eecore.data.own import OwnName
-from eecore.errors import DataError, SettingError, choose
+from eecore.errors import DataError, SettingError, choose, shown
 
 Maker = Callable[[], Dataset]
 Fetcher = Callable[..., Path]
@@ -76,11 +76,13 @@ def known(argument: str, name: object) -> str:
     Raises:
         SettingError: no such name, or an option that this prefix does not have.
     """
-    prefix, colon, _ = str(name).partition(":")
+    if not isinstance(name, str):
+        raise SettingError(f"{argument}: expected the name of a data set, got {shown(name)}")
+    prefix, colon, _ = name.partition(":")
     if colon and prefix in _own:
-        return str(own.parse(str(name), _own[prefix].example, _own[prefix].options))
+        return str(own.parse(name, _own[prefix].example, _own[prefix].options))
     if name not in _registry:
-        _hint_at_own(argument, str(name))
+        _hint_at_own(argument, name)
     return choose(argument, name, [*_registry, *(entry.example for entry in _own.values())])
 
 
@@ -96,7 +98,8 @@ def _hint_at_own(argument: str, name: str) -> None:
     if meant:
         forms = ", ".join(entry.example for entry in _own.values())
         raise SettingError(
-            f"{argument}: {name!r} is not known; did you mean {meant!r}? Known: {forms} and what `eecore data` lists"
+            f"{argument}: {shown(name)} is not known; did you mean {shown(meant)}? "
+            f"Known: {forms} and what `eecore data` lists"
         )
 
 

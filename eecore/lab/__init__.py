@@ -12,6 +12,7 @@ from eecore.lab.words import (
     provenance_table,
     rows_in_words,
     status_table,
+    unequal_training,
     with_budget_names,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "runs_status",
     "status",
     "status_table",
+    "unequal_training",
     "with_budget_names",
     "work",
 ]

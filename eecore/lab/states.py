@@ -79,7 +79,7 @@ def status(plan: Plan | None = None, folder: Path | None = None) -> pd.DataFrame
         folder: of the records; None: records_folder().
     Returns:
         Columns name, title, family, size, planned, done, stale, missing (numbers of runs), why (the first reason
-        why a run is stale or cannot be made yet).
+        why a run is stale or cannot be made yet), note (of the plan).
     Raises:
         SettingError, DataError: the plan, or a record, cannot be read.
     """
@@ -91,5 +91,6 @@ def status(plan: Plan | None = None, folder: Path | None = None) -> pd.DataFrame
         counts = {state: int((own["state"] == state).sum()) for state in ("done", "stale", "missing")}
         reasons = [why for why in own["why"] if why]
         about = {"name": entry.name, "title": entry.title, "family": entry.family, "size": entry.size}
-        rows.append({**about, "planned": len(own), **counts, "why": reasons[0] if reasons else ""})
+        why = reasons[0] if reasons else ""
+        rows.append({**about, "planned": len(own), **counts, "why": why, "note": entry.note})
     return pd.DataFrame(rows)

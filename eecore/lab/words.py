@@ -31,10 +31,26 @@ def count_in_words(found: Records, what: str) -> str:
     return f"{len(found)} records {what}: {'; '.join(names)}. Trained on: {devices}."
 
 
+def unequal_training(found: Records) -> str:
+    """A sentence for each entry where mixed had more training than joint, and joint with mixed's budget no record."""
+    lines = []
+    for (title, name), part in found.provenance.groupby(["title", "name"], sort=False):
+        regimes = set(part["regime"])
+        if not {"mixed", "joint"} <= regimes or "joint_long" in regimes:
+            continue
+        spent = found.costs[found.costs["name"] == name].groupby("regime")["training_macs"].mean()
+        lines.append(
+            f"{title}: **no record of joint with mixed's budget yet.** Mixed took "
+            f"{spent['mixed'] / spent['joint']:.2f} times joint's multiply-adds of training here, so a lead of mixed "
+            "over joint may be one of training."
+        )
+    return "\n\n".join(lines)
+
+
 def status_table(state: pd.DataFrame) -> pd.DataFrame:
     """`status` as text, for a page."""
-    shown = state[["title", "size", "planned", "done", "stale", "missing", "why"]].rename(columns={"title": "entry"})
-    return shown.astype(str)
+    columns = ["title", "size", "planned", "done", "stale", "missing", "why", "note"]
+    return state[columns].rename(columns={"title": "entry"}).astype(str)
 
 
 def with_budget_names(budgets: pd.DataFrame) -> pd.DataFrame:

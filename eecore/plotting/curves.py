@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from eecore.errors import SettingError, choose
-from eecore.evidence import half_width, interval
+from eecore.evidence import interval
+from eecore.plotting.numbers import mean_curve
 from eecore.plotting.style import regime_order, regime_style
 
 __all__ = ["accuracy_cost", "accuracy_per_exit", "budget_bars", "differences"]
@@ -49,10 +50,8 @@ def accuracy_cost(frame: pd.DataFrame, ax: Axes, points: int = 120, value: str =
     seeds = []
     for regime in regime_order(frame["regime"]):
         runs = [run for _, run in frame[frame["regime"] == regime].groupby("seed")]
-        cheapest = max(run["macs_fraction"].min() for run in runs)
-        grid = np.linspace(cheapest, max(run["macs_fraction"].max() for run in runs), points)
-        values = np.stack([_step(run, grid, value) for run in runs])
-        style, mean = regime_style(regime), values.mean(axis=0)
+        found, style = mean_curve(runs, points, value, LEVEL), regime_style(regime)
+        grid, mean = found["macs_fraction"], found[value]
         ax.plot(
             grid,
             mean,
@@ -62,7 +61,7 @@ def accuracy_cost(frame: pd.DataFrame, ax: Axes, points: int = 120, value: str =
             label=style.label,
         )
         if len(runs) > 1:
-            half = half_width(values.std(axis=0, ddof=1), len(runs), LEVEL)
+            half = found["half"]
             ax.fill_between(grid, mean - half, mean + half, color=style.colour, alpha=0.2, linewidth=0)
         seeds.append(len(runs))
     ax.axvline(1.0, color="#666666", linewidth=1.0, linestyle=":")
@@ -161,13 +160,6 @@ def differences(
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{scale * value:+.4g}" if value else "0"))
     ax.set_xlabel(f"{quantity}{f' ({unit})' if unit else ''}\nbar: {LEVEL:.0%} interval, filled: without zero")
     return ax
-
-
-def _step(run: pd.DataFrame, at: np.ndarray, value: str) -> np.ndarray:
-    """`value` of one seed's dearest point that costs no more, at each cost; of equal costs the highest threshold."""
-    points = run.sort_values(["macs_fraction", "threshold"])
-    index = np.searchsorted(points["macs_fraction"].to_numpy(), at, side="right") - 1
-    return points[value].to_numpy()[index]
 
 
 def _check(frame: pd.DataFrame, columns: Sequence[str], key: Sequence[str]) -> None:

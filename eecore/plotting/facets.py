@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, differences
+from eecore.plotting.numbers import curve_numbers, drawn_numbers, remember
 
 
 def facets(
@@ -48,7 +49,7 @@ def facets(
             if i < len(down) - 1:
                 ax.set_xlabel("")
     _one_legend(figure, axes.flat)
-    return figure
+    return remember(figure, drawn_numbers(draw, frame, [rows, columns], **options))
 
 
 def _one_legend(figure: Figure, axes: Iterable[Axes]) -> None:
@@ -106,7 +107,7 @@ def forests(
         axes[0, j].set_title(title)
         if j:
             axes[0, j].set_yticklabels([])
-    return figure
+    return remember(figure, parts)
 
 
 def side_by_side(exits: pd.DataFrame, curves: pd.DataFrame) -> Figure:
@@ -116,4 +117,4 @@ def side_by_side(exits: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     accuracy_cost(curves, right)
     right.set_ylabel("")
     _one_legend(figure, (left, right))
-    return figure
+    return remember(figure, {"per exit": exits, "against cost": curve_numbers(curves)})

@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from eecore.errors import SettingError
 from eecore.evidence import interval
 from eecore.plotting.curves import differences
+from eecore.plotting.numbers import remember
 from eecore.plotting.style import regime_order, regime_style
 
 __all__ = ["bands", "difference_panels", "errors", "plane", "planes"]
@@ -77,7 +78,7 @@ def errors(summary: pd.DataFrame, x: str = "truth", columns: str = "d", xlabel: 
     axes[0, 0].set_ylabel("mean error ± sd (nats)")
     across = max(3, int(size[0] / 1.6))
     figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=min(across, len(shown)))
-    return figure
+    return remember(figure, summary)
 
 
 def bands(frame: pd.DataFrame, ax: Axes, xlabel: str = "block", ylabel: str = "nats") -> Axes:
@@ -169,7 +170,7 @@ def planes(frame: pd.DataFrame) -> Figure:
     deepest = max(axes[:, 0], key=lambda ax: len(ax.get_legend_handles_labels()[1]))
     handles, labels = deepest.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)))
-    return figure
+    return remember(figure, frame)
 
 
 def difference_panels(parts: Mapping[str, pd.DataFrame], quantity: str, unit: str = "nats") -> Figure:
@@ -193,4 +194,4 @@ def difference_panels(parts: Mapping[str, pd.DataFrame], quantity: str, unit: st
         axes[0, j].locator_params(axis="x", nbins=4)
         if j:
             axes[0, j].set_yticklabels([])
-    return figure
+    return remember(figure, parts)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from eecore.errors import SettingError
 from eecore.evidence import interval
+from eecore.plotting.numbers import remember
 from eecore.plotting.style import regime_order, regime_style
 
 __all__ = ["contours", "levels", "paths"]
@@ -86,7 +87,7 @@ def contours(
     if marks is not None:
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    return figure
+    return remember(figure, frame)
 
 
 def _surface(part: pd.DataFrame, ax: Axes, norm: LogNorm, lines: Sequence[float]) -> QuadMesh:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from eecore.errors import SettingError
+from eecore.plotting.numbers import remember
 from eecore.plotting.profiles import profile
 
 __all__ = ["gallery", "reliability"]
@@ -48,7 +49,7 @@ def gallery(frame: pd.DataFrame, x: np.ndarray) -> Figure:
             ax.set_title(str(label), fontsize=10)
         if column == 0:
             ax.set_ylabel(str(kind), fontsize=10)
-    return figure
+    return remember(figure, frame)
 
 
 def _draw(sample: np.ndarray, ax: Axes) -> None:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from eecore.errors import SettingError
+from eecore.plotting.numbers import remember
 
 __all__ = ["side_matrices", "side_matrix"]
 
@@ -78,4 +79,4 @@ def side_matrices(
     handles = [Patch(facecolor=colour, label=f"{sign} {words[side]}") for side, (colour, _, sign) in SIDES.items()]
     handles.append(Patch(facecolor=NOT_MEASURED, edgecolor="#999999", label="not measured"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2 if len(sources) == 1 else 4)
-    return figure
+    return remember(figure, cells)

@@ -1,9 +1,10 @@
 """From a run to its result: find the longest stored prefix of the chain, train what is missing, keep the logits."""
 
 import datetime
+import functools
+import logging
 import platform
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy
@@ -14,16 +15,17 @@ from tqdm import tqdm
 from eecore import data, models
 from eecore.training.costs import phase_macs
 from eecore.training.identity import identity, prefix_keys
-from eecore.training.loop import Progress, split_logits, train_phase
+from eecore.training.loop import Progress, split_logits
 from eecore.training.objectives.names import SEPARATE
 from eecore.training.optim import derived_seed, torch_settings
 from eecore.training.pace import Pace, Paused
+from eecore.training.parallel import train_phase
 from eecore.training.phases import Phase
 from eecore.training.result import Result, initial_model, is_snapshot_epoch, snapshot_name
 from eecore.training.settings import Run
 from eecore.training.store import Entry, Store
 
-Report = Callable[[int, dict[str, Any]], None]  # (index of the phase, last row of its history)
+log = logging.getLogger(__name__)
 
 
 def train(run: Run, store: Store | None = None, progress: bool = True, pace: Pace | None = None) -> Result:
@@ -72,6 +74,26 @@ def train(run: Run, store: Store | None = None, progress: bool = True, pace: Pac
     return result
 
 
+def train_prefix(run: Run, store: Store, phases: int) -> None:
+    """Train the first `phases` phases of a run, or what of them is not in the store yet; for engines of `sweep`.
+
+    Args:
+        run: the settings.
+        store: where the prefixes are.
+        phases: how many, 1 to all of the run's.
+    Raises:
+        TrainingError, StoreError: as `train`.
+    """
+    with tqdm(disable=True) as bar:
+        _prefix(run, store, prefix_keys(run), phases - 1, None, bar, Pace())
+
+
+def stored_phases(run: Run, store: Store) -> int:
+    """How many phases of a run's chain are stored: its longest stored prefix."""
+    keys = prefix_keys(run)
+    return max((i + 1 for i, key in enumerate(keys) if store.has(key, "weights")), default=0)
+
+
 def _title(run: Run) -> str:
     return f"{data.info(run.dataset).name} {run.model} {run.regime} seed {run.seed}"
 
@@ -87,7 +109,16 @@ def read_result(run: Run, store: Store, keys: list[str]) -> Result | None:
     if entry is None:
         return None
     tensors, record = entry
-    return Result(run=run, key=keys[-1], store=store, record=record, **tensors)
+    remake = functools.partial(_remake, run, store, keys)
+    return Result(run=run, key=keys[-1], store=store, record=record, remake=remake, **tensors)
+
+
+def _remake(run: Run, store: Store, keys: list[str], phases: int) -> None:
+    """Train the last of the first `phases` phases again, and those before it whose weights are lost, with snapshots."""
+    log.warning("weights of phase %d of run %s are not in %s: it is trained again", phases, keys[-1], store.folder)
+    store.remove(keys[phases - 1], "weights")
+    with tqdm(disable=True) as bar:
+        _prefix(run, store, keys, phases - 1, None, bar, Pace())
 
 
 def _longest_stored(store: Store, keys: list[str]) -> int:
@@ -143,6 +174,7 @@ def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry
         seed=derived_seed(run.seed, i),
         threads=run.threads,
         device=run.device,
+        processes=run.processes,
         start=start,
         on_epoch=keep,
         keeps=keeps,
@@ -157,10 +189,10 @@ def _keep_state(run: Run, store: Store, key: str, progress: Progress, pace: Pace
     """Store what to go on from where it is due, and stop where the time is up."""
     weights = {n.removeprefix("model."): t for n, t in progress.tensors.items() if n.startswith("model.")}
     if weights:
+        if run.snapshots and is_snapshot_epoch(progress.epoch):  # first: what goes on from the state has it then
+            store.put(key, snapshot_name(progress.epoch), weights, {"epoch": progress.epoch})
         store.put(key, "partial", progress.tensors, _progress_record(progress))
         pace.state_stored()
-        if run.snapshots and is_snapshot_epoch(progress.epoch):
-            store.put(key, snapshot_name(progress.epoch), weights, {"epoch": progress.epoch})
         if pace.is_over():
             raise Paused(f"the time is up after {progress.epoch} epochs of a phase")
 

@@ -50,9 +50,9 @@ def phase_macs(
     if weighed and phase.trains in ("all", "heads"):
         about = {"phase": phase, "epochs": epochs, "steps": steps, "batch": batch, "cached_samples": cached_samples}
         plain = phase_macs(model, shape, kind, **about, separate=separate, teacher=teacher)  # type: ignore[arg-type]
-        moves = heads[: len(phase.trained_exits(model.n_exits))] if phase.trains == "heads" else [*heads, *macs]
+        ahead = heads[: len(phase.trained_exits(model.n_exits))] if phase.trains == "heads" else [*heads, *macs]
         again = sum(macs[: model.exits[-2] + 2]) if phase.trains == "heads" and cached_samples is None else 0
-        return plain + _ahead(sum(moves), len(phase.trained_exits(model.n_exits)), samples) + again * samples
+        return plain + _ahead(sum(ahead), len(phase.trained_exits(model.n_exits)), samples) + again * samples
     if phase.trains == "heads":
         trained = heads if phase.rule == "every_head" else heads[:-1]
         reached = len(macs) if teacher else model.exits[len(trained) - 1] + 2 if trained else 0

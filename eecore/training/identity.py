@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from eecore import data, models
-from eecore.training import loop, losses, moving, optim, phase_rules, pretrained
+from eecore.training import loop, losses, moving, optim, parallel, phase_rules, pretrained, together
 from eecore.training.objectives import branches, conflicts, distillation, mean, objective, sample_weights, weights
 from eecore.training.phases import Phase
 from eecore.training.session import session_source
@@ -59,6 +59,7 @@ def _source_digest(run: Run) -> str:
         ours |= {branches, conflicts, distillation, objective, sample_weights, weights}
     deciding = {*ours, *models.source_modules(run.model), *data.source_modules(run.dataset)}
     deciding |= {pretrained} if run.pretrained else set()
+    deciding |= {parallel, together} if run.processes > 1 else set()
     return _digest(sorted(source_text(module) for module in deciding))
 
 
@@ -70,7 +71,8 @@ def identity(run: Run) -> dict[str, Any]:
     their checksum, not by their file's name.
     """
     assert run.recipe is not None
-    given = {"pretrained": pretrained.checksum(run.pretrained)} if run.pretrained else {}
+    given: dict[str, Any] = {"pretrained": pretrained.checksum(run.pretrained)} if run.pretrained else {}
+    given |= {"processes": run.processes} if run.processes > 1 else {}
     return {
         **given,
         "dataset": data.info(run.dataset).name,

@@ -112,7 +112,7 @@ class Moving:
 
     def again(self, part: slice) -> tuple[Float[Tensor, "J B C"], Target]:
         """A part of the batch of the last `forward` once more, changed as it was, with the network as it is now."""
-        target = Target(*(t if t is None else t[part] for t in self._target))
+        target = Target._make(t if t is None else t[part] for t in self._target)
         if self._cache is not None:
             return self._heads([reduced[self._batch[part]] for reduced in self._cache]), target
         return self._from_inputs(self._inputs[part]), target

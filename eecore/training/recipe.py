@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from eecore import data, models
-from eecore.errors import SettingError, choose
+from eecore.errors import SettingError, choose, shown
 from eecore.training.objectives.names import DISTILLATIONS, GRADIENTS, SEPARATE
 from eecore.training.objectives.weights import check_weights
 from eecore.training.recipes_text import RECIPES
@@ -30,7 +30,7 @@ def _one_line(error: ValidationError, known: list[str]) -> str:
             choose("setting", name, known)
         except SettingError as unknown:
             return str(unknown)
-    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
+    return f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {shown(first['input'])}"
 
 
 class Settings(BaseModel):

@@ -4,7 +4,8 @@ Axes: K exits, N samples, C classes (or outputs of a regression).
 """
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -87,6 +88,7 @@ class Result:
             float32.
         validation_labels, test_labels: (N,), classes or the right numbers.
         record: settings, history of every phase, costs, versions, seconds.
+        remake: trains the phases up to a number of them again, where their weights were lost; None: nobody can.
     """
 
     run: Run
@@ -97,6 +99,7 @@ class Result:
     validation_labels: Int[Tensor, " N"] | Float[Tensor, " N"]
     test_labels: Int[Tensor, " M"] | Float[Tensor, " M"]
     record: dict[str, Any]
+    remake: Callable[[int], None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def macs(self) -> list[int]:
@@ -174,14 +177,14 @@ class Result:
         return found
 
     def model(self, prefix: int | None = None, epoch: int | None = None) -> models.MultiExit:
-        """The trained network in eval mode.
+        """The trained network in eval mode. Weights that were lost or damaged are made again, and that is reported.
 
         Args:
             prefix: after this many phases (0: untrained); None: after all of them.
             epoch: after this epoch of the last of these phases, one of `moments`; None: at its end. Where a recipe
                 averages weights, a snapshot holds the raw ones.
         Raises:
-            StoreError: the weights are not in the store any more, or no snapshot was kept.
+            StoreError: the weights are not in the store and cannot be made again: no snapshot was asked for.
         """
         model = initial_model(self.run)
         keys = self.record["prefix_keys"]
@@ -190,6 +193,9 @@ class Result:
             inside = epoch is not None and epoch < self.record["phases"][phases - 1]["epochs_done"]
             name = snapshot_name(epoch) if inside and epoch is not None else "weights"
             entry = self.store.get(keys[phases - 1], name)
+            if entry is None and self.remake is not None and (self.run.snapshots or not inside):
+                self.remake(phases)
+                entry = self.store.get(keys[phases - 1], name)
             if entry is None:
                 what = f"weights of phase {phases}" + (f" after epoch {epoch}" if inside else "")
                 raise StoreError(

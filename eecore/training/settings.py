@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from eecore import data, models
 from eecore.errors import SettingError, choose
 from eecore.training import pretrained
-from eecore.training.objectives.checks import check_exits, check_ruled
+from eecore.training.objectives.checks import check_exits, check_parallel, check_ruled
 from eecore.training.phases import Phase, check_phases
 from eecore.training.recipe import Recipe, Settings, check_recipe, default_recipe
 from eecore.training.regimes import phases_of, regime, regimes
@@ -84,6 +84,8 @@ class Run(Settings):
         recipe: the optimisation; None: default_recipe(model, dataset).
         threads: threads of torch while training; results depend on it.
         device: "cpu", "cuda", "cuda:0", ...
+        processes: of this machine that compute each batch together, on the CPU, see `eecore.training.parallel`; results
+            depend on it by rounding.
         phases: the chain of phases; None: the regime's.
         pretrained: a safetensors file of weights to start from instead of those of the seed, see
             `eecore.training.pretrained`; every phase of the regime then fine-tunes them.
@@ -107,6 +109,7 @@ class Run(Settings):
     recipe: Recipe | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     device: str = "cpu"
+    processes: Annotated[int, Field(ge=1, le=256)] = 1
     phases: tuple[Phase, ...] | None = None
     pretrained: str | None = None
     snapshots: bool = True
@@ -127,6 +130,7 @@ class Run(Settings):
         choose("model", self.model, models.names())
         if self.recipe is None:
             object.__setattr__(self, "recipe", default_recipe(self.model, self.dataset))
+        check_parallel(self.processes, self.recipe, self.device)  # type: ignore[arg-type]
         check_recipe(self.recipe, data.info(self.dataset))  # type: ignore[arg-type]
         exits = _check_fit(self.model, self.dataset, self.exits, self.head, self.outputs)
         check_exits(self.recipe, exits)  # type: ignore[arg-type]

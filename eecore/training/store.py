@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from eecore.errors import StoreError
 
 log = logging.getLogger(__name__)
 Entry = tuple[dict[str, Tensor], dict[str, Any]]
+ABANDONED_SECONDS = 3600.0  # no write takes as long: a temporary file that is older belongs to a process that died
 
 
 def default_folder() -> Path:
@@ -43,6 +45,18 @@ def worker_slots() -> int:
     if asked and not (asked.isdigit() and int(asked) >= 1):
         raise StoreError(f"EECORE_WORKERS: expected an integer of at least 1, got {asked!r}")
     return int(asked) if asked else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def slot_names() -> list[str]:
+    """A name for each place of `worker_slots`: this machine's name and one of the cores that this process may use.
+
+    So that several machines may share a folder, and two jobs that a cluster puts on one machine do not wait for each
+    other where it gave them cores of their own.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    count = worker_slots()
+    named = [f"core{core}" for core in cores[:count]]
+    return [f"{platform.node()}-{name}" for name in [*named, *(f"extra{i}" for i in range(len(named), count))]]
 
 
 def _sealed(record: dict[str, Any]) -> str:
@@ -85,14 +99,26 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             write_file(folder / file, content)
             write_file(folder / f"{name}.json", _sealed({**record, "file": file, "sha256": digest}).encode())
-            for old in folder.glob(f"{name}.*.safetensors"):
-                if old.name != file:
-                    old.unlink(missing_ok=True)
+            self._clean(folder, name, file)
         except OSError as error:
             raise StoreError(f"cannot write to the store {self.folder}: {error.strerror or error}") from error
 
+    def _clean(self, folder: Path, name: str, kept: str) -> None:
+        """Remove what an entry leaves behind: files that it does not name, and what a killed process began to write."""
+        for old in folder.glob(f"{name}.*.safetensors"):
+            if old.name != kept:
+                old.unlink(missing_ok=True)
+        for begun in folder.glob(f".{name}.*.tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - begun.stat().st_mtime > ABANDONED_SECONDS:
+                    begun.unlink()
+
     def get(self, key: str, name: str) -> Entry | None:
-        """Tensors and record of entry `name` of `key`; None where it is missing, or damaged, which is reported."""
+        """Tensors and record of entry `name` of `key`; None where it is missing, or damaged, which is reported.
+
+        Raises:
+            StoreError: it may not be read: that is no damage.
+        """
         record = self.record(key, name)
         if record is None:
             return None
@@ -102,17 +128,21 @@ class Store:
             if hashlib.sha256(content).hexdigest() != record["sha256"]:
                 raise ValueError("its checksum does not fit")
             return safetensors.torch.load(content), record
+        except PermissionError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
         except (OSError, ValueError, safetensors.SafetensorError) as error:
             self._damaged(key, name, path, error)
             return None
 
     def record(self, key: str, name: str) -> dict[str, Any] | None:
-        """The record of an entry alone, or None."""
+        """The record of an entry alone, or None, as in `get`."""
         path = self.folder / key / f"{name}.json"
         try:
             return _unsealed(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             self._damaged(key, name, path, error)
             return None
@@ -160,7 +190,7 @@ class Store:
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
         """One of the machine's places for training: two notebooks at once never train more than it has cores."""
-        locks = [self._file_lock("slots", str(i)) for i in range(worker_slots())]
+        locks = [self._file_lock("slots", name) for name in slot_names()]
         while True:
             for lock in locks:
                 try:
@@ -173,6 +203,24 @@ class Store:
                     lock.release()
                 return
             time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def marked(self, name: str) -> Iterator[None]:
+        """Leave a mark for the length of a block, by which another machine sees that it has this folder before it."""
+        mark = self.folder / ".marks" / name
+        try:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+        except OSError as error:
+            raise StoreError(f"cannot write to the store {self.folder}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            mark.unlink(missing_ok=True)
+
+    def has_mark(self, name: str) -> bool:
+        """Whether `marked` is in force for `name`."""
+        return (self.folder / ".marks" / name).is_file()
 
     def _file_lock(self, kind: str, name: str) -> filelock.BaseFileLock:
         folder = self.folder / f".{kind}"
@@ -187,10 +235,17 @@ class Store:
     # -- what is here -----------------------------------------------------------------------------------
 
     def stored_keys(self) -> list[str]:
-        """Keys that have a folder, sorted."""
-        if not self.folder.is_dir():
+        """Keys that have a folder, sorted.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        try:
+            return sorted(f.name for f in self.folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(f.name for f in self.folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+        except OSError as error:
+            raise StoreError(f"cannot read the store {self.folder}: {error.strerror or error}") from error
 
     def bytes(self, key: str) -> int:
         """Size of all files of `key`, bytes."""

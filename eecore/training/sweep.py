@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from tqdm import tqdm
 
 from eecore import data, models
-from eecore.errors import SettingError
+from eecore.errors import SettingError, choose
 from eecore.training.chain import is_stored, train
 from eecore.training.identity import prefix_keys
 from eecore.training.result import Result
@@ -57,26 +57,58 @@ def shared_phases(runs: Iterable[Run]) -> tuple[int, int]:
     return len(keys), len(set(keys))
 
 
+ENGINES = ("local", "dask")
+
+
 def sweep(
-    runs: Sequence[Run], store: Store | None = None, workers: int | None = None, progress: bool = True
+    runs: Sequence[Run],
+    store: Store | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    engine: str = "local",
+    scheduler: str | None = None,
 ) -> list[Result]:
     """Results of `runs`, in their order; what is not stored is trained first.
 
-    Runs that begin with the same phases go to one process, one after the other: their shared prefix is trained once.
+    A prefix that several runs share is trained once: runs that begin with the same phases go to one process, one after
+    the other; with Dask a prefix is a task, and what goes on from it waits for that task alone.
 
     Args:
         runs: any settings.
         store: None: the default store.
-        workers: processes; None: EECORE_WORKERS, else one a core. 1 trains in this process.
-        progress: show a bar, a distinct phase a tick.
+        workers: processes; None: EECORE_WORKERS, else one a core. 1 trains in this process where the engine is local.
+        progress: show a bar, a distinct phase a tick (with Dask: a task), and with Dask the address of its dashboard.
+        engine: "local": processes of this call. "dask": tasks of Dask, on this machine or on others; needs the extra
+            "cluster".
+        scheduler: with "dask": address of a scheduler, such as "tcp://10.0.0.5:8786", whose workers have the same store
+            folder, torch and eecore; None: processes on this machine for the length of this call.
     Raises:
-        SettingError: `workers` is smaller than 1.
+        SettingError: `workers` is smaller than 1, the engine is not known or not installed, or no scheduler answers at
+            the address.
         TrainingError: of the first run that fails; what the others finished is kept.
     """
     store = store or Store()
-    workers = worker_slots() if workers is None else workers
-    if workers < 1:
+    _check_engine(engine, scheduler, workers)
+    if engine == "dask":
+        from eecore.training.on_dask import sweep_on_dask  # an optional library
+
+        sweep_on_dask(runs, store, workers, progress, scheduler)
+    else:
+        _sweep_locally(runs, store, worker_slots() if workers is None else workers, progress)
+    return [train(run, store, progress) for run in runs]
+
+
+def _check_engine(engine: str, scheduler: str | None, workers: int | None) -> None:
+    choose("engine", engine, ENGINES)
+    if workers is not None and workers < 1:
         raise SettingError(f"workers: expected an integer of at least 1, got {workers}")
+    if scheduler is not None and engine != "dask":
+        raise SettingError(f"scheduler: only engine='dask' has one, got {scheduler!r} with engine={engine!r}")
+    if scheduler is not None and workers is not None:
+        raise SettingError(f"workers: those of {scheduler} are used, so their number is not chosen here, got {workers}")
+
+
+def _sweep_locally(runs: Sequence[Run], store: Store, workers: int, progress: bool) -> None:
     missing = [run for run in runs if not is_stored(run, store)]
     groups: dict[str, list[Run]] = {}
     for run in missing:
@@ -86,7 +118,6 @@ def sweep(
             train(run, store, progress)
     else:
         _in_processes(list(groups.values()), store, min(workers, len(groups)), progress)
-    return [train(run, store, progress) for run in runs]
 
 
 def _only_here(run: Run) -> bool:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
+import torch
+
 from eecore.errors import SettingError
 from eecore.training.phases import Phase
 from eecore.training.recipe import Recipe
 
-__all__ = ["check_exits", "check_ruled"]
+__all__ = ["check_exits", "check_parallel", "check_ruled"]
 
 PARTIAL = ("alternating", "gated", "detached")  # rules under which some exits do not learn from all samples
 
@@ -51,3 +53,25 @@ def check_ruled(recipe: Recipe, phases: Iterable[Phase]) -> None:
             needed = phase.rule and (phase.trains == "all" or name == "distillation")
             if needed and value != type(recipe).model_fields[name].default:
                 raise SettingError(f"{name}: {value!r} needs every exit in every step, unlike the rule {phase.rule!r}")
+
+
+def check_parallel(processes: int, recipe: Recipe, device: str) -> None:
+    """Stop where a phase cannot be divided.
+
+    Raises:
+        SettingError: one line.
+    Example:
+        >>> check_parallel(2, Recipe(gradients="pcgrad"), "cpu")
+        Traceback (most recent call last):
+        ...
+        eecore.errors.SettingError: processes: 2 does not fit gradients='pcgrad': one gradient of a batch is divided
+    """
+    wrong = {
+        f"device={device!r}: the CPU's training is divided": torch.device(device).type != "cpu",
+        "compile=True": recipe.compile,
+        f"gradients={recipe.gradients!r}: one gradient of a batch is divided": recipe.gradients != "sum",
+        "weights='l2w': one gradient of a batch is divided": recipe.weights == "l2w",
+    }
+    for what, is_so in wrong.items():
+        if processes > 1 and is_so:
+            raise SettingError(f"processes: {processes} does not fit {what}")

@@ -111,13 +111,13 @@ class SampleWeights:
 
     def ahead(self, first: slice, second: slice) -> Float[Tensor, ""]:
         """Mean loss of the samples `second`, each at its exit, after a step that the weights of `first` decide."""
-        moves = {name: p for name, p in self._again.named_parameters() if p.requires_grad}
+        moves: dict[str, Tensor] = {name: p for name, p in self._again.named_parameters() if p.requires_grad}
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
             logits, target = self._called(moves, first)
             each = self.losses(logits.float(), target)
             loss = (self.weights(each) * each).mean()
-            slopes = torch.autograd.grad(loss, [*moves.values()], create_graph=True, allow_unused=True)
-            slopes = [torch.zeros_like(p) if g is None else g for p, g in zip(moves.values(), slopes, strict=True)]
+            found = torch.autograd.grad(loss, [*moves.values()], create_graph=True, allow_unused=True)
+            slopes = [torch.zeros_like(p) if g is None else g for p, g in zip(moves.values(), found, strict=True)]
             moved = {name: p - self.rate * g for (name, p), g in zip(moves.items(), slopes, strict=True)}
             logits, target = self._called(moved, second)
         after = self.losses(logits.float(), target)

@@ -1,0 +1,146 @@
+"""A grid of runs as a YAML file: what `python -m eecore sweep FILE` trains, every entry checked."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from eecore.errors import SettingError, choose
+from eecore.parameters import CHECKS, integer
+from eecore.training import Recipe, Run, default_recipe, grid, recipes
+from eecore.training.settings import check_device
+
+DEFAULTS: dict[str, Any] = {
+    "datasets": ["mnist1d"],
+    "models": ["vit_nano"],
+    "regimes": ["disjoint", "joint", "mixed"],
+    "seeds": [0],
+}
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise SettingError(f"{name}: expected a text, got {value!r}")
+    return value
+
+
+def _exits(name: str, value: object) -> str | tuple[int, ...]:
+    if isinstance(value, list) and value and all(type(item) is int for item in value):
+        return tuple(value)
+    if not isinstance(value, str):
+        raise SettingError(f"{name}: expected 'every', 'every:2', 'macs:4' or a list of block indices, got {value!r}")
+    return value
+
+
+def _recipe(name: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise SettingError(f"{name}: expected settings such as {{lr: 0.001}}, got {value!r}")
+    try:
+        Recipe(**{str(key): item for key, item in value.items()})
+    except SettingError as error:
+        raise SettingError(f"{name}: {error}") from None
+    return value
+
+
+def _yes_or_no(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise SettingError(f"{name}: expected true or false, got {value!r}")
+    return value
+
+
+ENTRIES: dict[str, Callable[[str, object], Any]] = {
+    **{name: CHECKS[name] for name in ("datasets", "models", "regimes", "seeds", "more_seeds", "epochs")},
+    "exits": _exits,
+    "head": _text,
+    "recipe": _recipe,
+    "preset": lambda name, value: choose(name, value, recipes.presets()),
+    "threads": integer(1, 1024),
+    "processes": integer(1, 256),
+    "device": lambda name, value: check_device(_text(name, value)),
+    "pretrained": _text,
+    "snapshots": _yes_or_no,
+}
+
+
+def _loaded(text: str) -> object:
+    """YAML in which a name that is there twice is an error; by itself the last one wins, without a word."""
+    import yaml  # here, so that all else works on a machine that has not got it
+
+    class NothingTwice(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            names = [self.construct_object(key, deep=True) for key, _ in node.value]
+            for name in names:
+                if names.count(name) > 1:
+                    raise SettingError(f"{name}: it is there twice")
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, NothingTwice)
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" in line {place.line + 1}" if place else ""
+        raise SettingError(f"it is no YAML{line}: {getattr(error, 'problem', error)}") from None
+
+
+def read_grid(path: Path) -> dict[str, Any]:
+    """The entries of a grid file, as they are written.
+
+    Raises:
+        SettingError: the file cannot be read, is not YAML, or is no table of entries.
+    """
+    try:
+        found = _loaded(path.read_text(encoding="utf-8"))
+    except ImportError:
+        raise SettingError("grid: a grid file needs the package PyYAML: pip install pyyaml") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise SettingError(f"grid: {path} cannot be read: {reason}") from None
+    except SettingError as error:
+        raise SettingError(f"grid: {path}: {error}") from None
+    if not isinstance(found, dict):
+        raise SettingError(f"grid: {path} holds no entries such as 'seeds: [0, 1, 2]', but {type(found).__name__}")
+    return {str(name): value for name, value in found.items()}
+
+
+def grid_runs(entries: Mapping[str, object]) -> list[Run]:
+    """The runs of a grid.
+
+    Args:
+        entries: by name: datasets, models, regimes, seeds (lists); more_seeds, for the first data set alone; epochs of
+            each phase; preset, the name of a recipe, or recipe, settings that differ from the default one of each model
+            and data set; and exits, head, threads, processes, device, pretrained, snapshots as in `Run`. All are
+            optional: without any, mnist1d, vit_nano, three regimes, seed 0, ten epochs.
+    Returns:
+        Every combination.
+    Raises:
+        SettingError: one line with each entry that is wrong, its name, what came and what is allowed.
+
+    Example:
+        >>> runs = grid_runs({"datasets": ["digits"], "models": ["mlp_nano"], "seeds": [0, 1], "epochs": 1})
+        >>> len(runs), runs[0].recipe.lr
+        (6, 0.012)
+    """
+    checked = _checked(entries)
+    lists = {name: checked.pop(name, default) for name, default in DEFAULTS.items()}
+    more, given, preset = checked.pop("more_seeds", []), checked.pop("recipe", {}), checked.pop("preset", None)
+    if preset is not None:
+        checked.setdefault("epochs", recipes.preset(preset).epochs)
+    runs = grid(lists["datasets"], lists["models"], lists["regimes"], lists["seeds"], more, **checked)
+    return [_with_recipe(run, preset, given) for run in runs] if preset or given else runs
+
+
+def _with_recipe(run: Run, preset: str | None, given: dict[str, Any]) -> Run:
+    base = recipes.preset(preset).recipe if preset else default_recipe(run.model, run.dataset)
+    return run.replace(recipe=Recipe(**{**base.model_dump(), **given}))
+
+
+def _checked(entries: Mapping[str, object]) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
+    wrong = []
+    for name, value in entries.items():
+        try:
+            checked[name] = ENTRIES[choose("entry", name, ENTRIES)](name, value)
+        except SettingError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise SettingError("; ".join(wrong))
+    return checked

@@ -1,0 +1,92 @@
+"""Tables of text and sentences for the page on large trainings."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from eecore.pages.scale import BYTES, Images, chain_days, days
+
+__all__ = ["bottleneck_words", "memory_words", "needs_table", "plan_table", "plan_words", "speed_table"]
+
+
+def needs_table(needs: pd.DataFrame, batch: int) -> pd.DataFrame:
+    """The rows of `scale.needs` as text."""
+    return pd.DataFrame(
+        {
+            "model": needs["model"],
+            "parameters (10⁶)": [f"{n / 1e6:.1f}" for n in needs["parameters"]],
+            "exits": [str(n) for n in needs["exits"]],
+            "10⁹ MACs an image, first exit": [f"{n / 1e9:.3g}" for n in needs["first_macs"]],
+            "last exit": [f"{n / 1e9:.3g}" for n in needs["last_macs"]],
+            "weights, gradients, moments (GB)": [f"{n / 1e9:.2f}" for n in needs["state_bytes"]],
+            "kept for an image (MB)": [f"{n / 1e6:.0f}" for n in needs["kept_bytes"]],
+            f"with a batch of {batch}, bf16 (GB)": [f"{n / 1e9:.1f}" for n in needs["batch_bytes"]],
+            "seconds an image here": [f"{s:.2g}" for s in needs["seconds"]],
+            "10⁹ MACs a second here": [f"{n / 1e9:.0f}" for n in needs["macs_per_second"]],
+        }
+    )
+
+
+def speed_table(speeds: pd.DataFrame) -> pd.DataFrame:
+    """What published runs reached, as text."""
+    shown = speeds.assign(speed=[f"{value:.3g}" for value in speeds["speed"]], runs=speeds["runs"].astype(str))
+    return shown.rename(columns={"speed": "10¹² MACs a second, median"})
+
+
+def plan_table(tasks: pd.DataFrame, needs: pd.DataFrame) -> pd.DataFrame:
+    """One row per model and distinct phase: hours of one seed on an accelerator, and days on a core of this machine."""
+    here = needs.set_index("model")["macs_per_second"]
+    first = tasks[tasks["seed"] == tasks["seed"].iloc[0]]
+    rows = []
+    for row in first.itertuples():
+        rows.append(
+            {
+                "model": row.model,
+                "phases": row.task,
+                "waits for": row.before or "nothing",
+                "of the regimes": row.regimes,
+                "hours, one accelerator": f"{row.hours:.1f}",
+                "days, one core here": f"{row.hours * tasks.attrs['speed'] * 1e12 / here[row.model] / 24:,.0f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def plan_words(tasks: pd.DataFrame, counts: Sequence[int]) -> str:
+    """What the whole grid takes, what sharing spares, and from where on more workers do not help."""
+    lines = []
+    for model, part in tasks.groupby("model", sort=False):
+        total = part["hours"].sum() / 24
+        without = (part["hours"] * (part["regimes"].str.count(", ") + 1)).sum() / 24
+        longest = chain_days(part)
+        enough = [count for count in counts if days(part, count) <= 1.001 * longest]
+        until = (
+            f"from {enough[0]} workers on it takes no less than that"
+            if enough
+            else "none of these numbers of workers reach it"
+        )
+        lines.append(
+            f"- **{model}**: {total:.1f} days of one accelerator for all regimes and seeds; without shared phases "
+            f"{without:.1f}. The longest chain takes {longest:.1f} days; {until}."
+        )
+    return "\n".join(lines)
+
+
+def memory_words(images: Images) -> str:
+    """What the data would take in memory, as this library holds them and as bytes."""
+    pixels = images.count * images.shape[0] * images.side**2
+    size = f"{images.count:,} images of {images.side} x {images.side} pixels"
+    return (
+        f"{size} are {pixels * BYTES / 1e9:,.0f} GB as the 32-bit numbers in which this library holds its data, and "
+        f"{pixels / 1e9:,.0f} GB as bytes. It keeps all data in memory, so whatever exceeds a machine's memory needs a "
+        "loader that reads from disk, which it does not have."
+    )
+
+
+def bottleneck_words(needs: pd.DataFrame, speed: float) -> str:
+    """How many images a second an accelerator asks for, so what reading and augmenting must deliver."""
+    rates = [f"{row.model} {speed * 1e12 / (row.macs_per_second * row.seconds):,.0f}" for row in needs.itertuples()]
+    return (
+        f"At {speed:g} · 10¹² MACs a second an accelerator takes in images a second, all exits in training: "
+        f"{', '.join(rates)}. Reading, decoding and augmenting must keep up, or they decide how long it takes."
+    )
