@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import analysis, scale, training
+from bench import analysis, inference, scale, training
 from bench.measure import Row, about, as_table, write
 from eecore.errors import EecoreError, SettingError, choose
 
@@ -23,6 +23,8 @@ SUITES: Suites = {
     "budgets": analysis.budgets,
     "budgeted-batch": analysis.budgeted,
     "exit-rules": analysis.exit_rule_curves,
+    "infer-one": inference.one,
+    "infer-batch": inference.batch,
     "train-backbone": training.train_backbone,
     "train-all": training.train_all,
     "train-heads": training.train_heads,

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from eecore import cli_data, data, models
 from eecore.cli_data import console
+from eecore.cli_export import EXAMPLE as EXPORT
+from eecore.cli_export import export_command
 from eecore.cli_methods import EXAMPLE as METHODS
 from eecore.cli_methods import methods_command
 from eecore.cli_recommend import EXAMPLE as RECOMMEND
@@ -39,6 +41,7 @@ app.command("sweep", epilog=SWEEP)(sweep_command)
 app.command("lab", epilog=EXAMPLE)(lab_command)
 app.command("recommend", epilog=RECOMMEND)(recommend_command)
 app.command("methods", epilog=METHODS)(methods_command)
+app.command("export", epilog=EXPORT)(export_command)
 
 Dataset = Annotated[
     str, typer.Option(help="Name of a data set (`eecore data` lists them), or images:DIR and the like.")

@@ -188,6 +188,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "methods": _names(lambda: ["plain", *METHODS], '["plain", "sdn"]'),
     "rates": _factors,
     "batches": _integers(1, 1_000_000, "[50, 200]"),
+    "repeats": integer(1, 1000),
     "patiences": _integers(1, 100_000, "[2, 4]"),
     "heads": _by_model(_head, '{"mlp_nano": ["mlp:2"]}'),
     "places": _by_model(_place, '{"mlp_nano": ["every:2"]}'),

@@ -58,12 +58,14 @@ def _missing():
         "namespaces": _has_namespaces(),
         "transformers": importlib.util.find_spec("transformers") is not None,
         "torchjd": importlib.util.find_spec("torchjd") is not None,
+        "onnx": all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime"))),
     }
     how = {
         "browser": "install Chromium (Debian: apt install chromium)",
         "namespaces": "allow users to mount in a namespace of their own (Linux: unshare -rm mount -t tmpfs x /mnt)",
         "transformers": "pip install -c constraints.txt -e '.[text]'",
         "torchjd": "pip install -c constraints.txt -e '.[oracles]'",
+        "onnx": "pip install -c constraints.txt -e '.[export]'",
     }
     return {
         name: how[name] for name in there if not there[name] and not os.environ.get(f"EECORE_REQUIRE_{name.upper()}")

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from bench import analysis, measure, plain, run, scale, training
+from bench import analysis, inference, measure, plain, run, scale, training
 from eecore import data, models
 from eecore.analysis.rank import singular_values
 from eecore.analysis.rank_tables import rank_table
@@ -117,6 +117,8 @@ SMALL = {
     "budgets": lambda: analysis.budgets(1, 40, 3, 4),
     "budgeted-batch": lambda: analysis.budgeted(1, 40, 3, 4),
     "exit-rules": lambda: analysis.exit_rule_curves(1, 40, 3, 4),
+    "infer-one": lambda: inference.one(1, "resnet_nano"),
+    "infer-batch": lambda: inference.batch(1, 20, "resnet_nano"),
     "train-backbone": lambda: training.phase("backbone", ">= 2.2", 1, 100, "resnet_nano"),
     "train-all": lambda: training.phase("all", ">= 2.2", 1, 100, "resnet_nano"),
     "train-heads": lambda: training.phase("heads", ">= 25", 1, 100, "resnet_nano"),

@@ -143,7 +143,7 @@ def test_nobody_is_computed_when_all_have_left():
 def test_logits_that_are_no_numbers_are_refused(bad, samples, rule):
     model, x = network(), torch.zeros(samples, 2)
     model.heads[1].forward = lambda z: z + bad
-    with pytest.raises(SettingError, match="finite|must give scores in"):
+    with pytest.raises(SettingError, match=r"finite|must give scores in"):
         predict(model, x, rule, 1.0)
 
 
@@ -192,8 +192,8 @@ def test_a_layer_that_two_chains_share_is_folded_into_each():
 # --- mean costs
 
 
-def test_mean_cost_by_hand_and_against_the_curve():
-    model, (x, y) = network(), batch()
+def test_mean_cost_by_hand_and_from_how_many_came_where():
+    model, (x, _) = network(), batch()
     macs = [10, 30, 60, 100]
     left = predict(model, x, threshold=0.8)
     expected = np.mean([macs[k] for k in left.taken.tolist()])

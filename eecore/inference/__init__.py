@@ -1,4 +1,4 @@
-"""Leaving early: pure functions of stored logits, without a model, a device or waiting; and `predict`, which runs one."""
+"""Leaving early: pure functions of stored logits, with no model, device or waiting; and `predict`, which runs one."""
 
 from eecore.inference.bounds import BOUNDS, p_values
 from eecore.inference.budget import budget_table, choose_threshold, solve

@@ -127,7 +127,8 @@ class GeometricEnsemble:
         """Largest probability of the mean; memory: the logarithms of all exits' probabilities, (B, k, C)."""
         log_p = logits.log_softmax(dim=1)[:, None]
         seen = torch.cat([memory[0], log_p], dim=1) if memory else log_p
-        answer = self.bias[k].to(seen.device).expand(len(seen), -1)
+        # Not len(seen), which would be a fixed number in an exported graph.
+        answer = self.bias[k].to(seen.device).expand(seen.shape[0], -1)
         for j in range(k + 1):  # exit by exit, so that a sample's sum does not depend on its batch
             answer = answer + self.weights[k, j].to(seen.device) * seen[:, j]
         return Judgement(confidence_of(answer), answer, (seen,))

@@ -121,8 +121,8 @@ def _patience(logits: Float[Tensor, "B C"], memory: Memory) -> Judgement:
 def _votes(logits: Float[Tensor, "B C"], memory: Memory) -> Judgement:
     """Votes of the leading class; memory: votes of every class."""
     said = logits.max(dim=1).indices
-    counts = memory[0].clone() if memory else torch.zeros_like(logits)
-    counts[torch.arange(len(said), device=said.device), said] += 1.0
+    before = memory[0] if memory else torch.zeros_like(logits)
+    counts = before.scatter_add(1, said[:, None], torch.ones_like(logits[:, :1]))
     return Judgement(counts.amax(dim=1), counts + logits.softmax(dim=1) / 2, (counts,))
 
 

@@ -4,7 +4,6 @@ Axes: K exits, B samples of a batch, C classes (or outputs of a regression).
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,16 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from eecore.errors import SettingError
-from eecore.inference.checks import Number, Numbers, check_thresholds
+from eecore.inference.checks import Number, Numbers
 from eecore.inference.protocol import ExitRule, Judgement, Memory, Rule, checked
-from eecore.inference.regression import regression_score
-from eecore.inference.rules import REGRESSION_RULES, SIMPLE_RULES, certainty_of, check_rule, score
+from eecore.inference.stepping import Named, limits_of, stepping
 from eecore.models import MultiExit, rows
 from eecore.models.backbone import State
 from eecore.models.heads_cascade import arguments
 from eecore.shapes import Float, Int
 
-__all__ = ["Left", "limits_of", "live", "stepping"]
+__all__ = ["Left", "live"]
 
 Segment: TypeAlias = tuple[list[nn.Module], nn.Module]  # what lies between two exits, and the head of the second
 Seen: TypeAlias = list[Tensor]  # logits of each exit so far, of the samples that were computed there
@@ -43,25 +41,6 @@ class Left(NamedTuple):
     scores: Float[Tensor, " B"]
     reached: list[int]
     computed: list[int]
-
-
-@dataclass(frozen=True)
-class Named:
-    """A rule that is a name, as one that goes from exit to exit."""
-
-    name: str
-
-    def check(self, exits: int, classes: int) -> None:
-        """A name fits every network."""
-
-    def step(self, logits: Float[Tensor, "B C"], k: int, memory: Memory) -> Judgement:
-        """Score of this exit; memory: the logits of all exits so far, (B, k, C), where the rule may look at them."""
-        if self.name in SIMPLE_RULES:
-            return Judgement(certainty_of(logits, self.name), logits)
-        seen = torch.cat([memory[0], logits[:, None]], dim=1) if memory else logits[:, None]
-        exits = seen.transpose(0, 1)
-        judged = regression_score(exits, self.name) if self.name in REGRESSION_RULES else score(exits, self.name)
-        return Judgement(judged[-1].to(logits.device), logits, (seen,))
 
 
 @torch.no_grad()
@@ -156,31 +135,6 @@ def _several(segments: list[Segment], x: Tensor, rule: ExitRule, limits: list[fl
             state, before = rows(state, stays), before[stays]
             memory = tuple(part[stays] for part in memory)
     return inside.left
-
-
-def stepping(rule: Rule, task: str | None = None) -> ExitRule:
-    """The rule as an object that goes from exit to exit, whether it came as a name or as one.
-
-    Raises:
-        SettingError: it is unknown, or for the other task.
-    """
-    own = "regression" if rule in REGRESSION_RULES else "classification"
-    known = check_rule(rule, task or own)
-    return Named(known) if isinstance(known, str) else known
-
-
-def limits_of(threshold: Number | Numbers, exits: int) -> list[float]:
-    """One threshold for each exit.
-
-    Raises:
-        SettingError: they are not in [0, 1], or neither one nor one per exit.
-    """
-    if isinstance(threshold, float) and 0.0 <= threshold <= 1.0:  # no array for what is seen at a glance
-        return [threshold] * exits
-    limits = check_thresholds(threshold)
-    if len(limits) not in (1, exits):
-        raise SettingError(f"threshold: expected one number or one per exit ({exits}), got {len(limits)}")
-    return (limits.repeat(exits) if len(limits) == 1 else limits).tolist()
 
 
 class _Inside:

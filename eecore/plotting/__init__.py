@@ -5,6 +5,7 @@ from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, budget_bars
 from eecore.plotting.facets import facets, forests, side_by_side
 from eecore.plotting.numbers import curve_numbers, numbers_behind, remember
 from eecore.plotting.profiles import heat_map, profile
+from eecore.plotting.real_time import time_against_macs
 from eecore.plotting.samples import gallery, reliability
 from eecore.plotting.style import RegimeStyle, regime_order, regime_style, use_style
 from eecore.plotting.training_cost import value_against_training
@@ -33,6 +34,7 @@ __all__ = [
     "side_by_side",
     "side_matrices",
     "side_matrix",
+    "time_against_macs",
     "use_style",
     "value_against_training",
 ]

@@ -1,0 +1,173 @@
+"""Write a network with exits as ONNX, a file for each segment, so that what runs it can stop at an exit.
+
+K exits, C classes.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eecore.errors import SettingError
+from eecore.export.segments import Segment, adaptive_maximum, cut, exportable
+from eecore.inference import folded
+from eecore.inference.checks import Number, Numbers, check_thresholds
+from eecore.inference.protocol import Rule
+from eecore.models import MultiExit, exit_macs
+from eecore.models.backbone import check_data
+
+__all__ = ["export", "load"]
+
+NEEDS = ("onnx", "onnxscript", "onnxruntime")
+RUNNER = Path(__file__).with_name("runner.py")
+
+
+def needs_onnx() -> None:
+    """Stop where the extra is missing.
+
+    Raises:
+        SettingError: one line that says what to install.
+    """
+    missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SettingError(
+            f"export: {', '.join(missing)} is missing: pip install -c constraints.txt -e '.[export]' brings it"
+        )
+
+
+def new_folder(to: str | Path) -> Path:
+    """The path, where nothing is yet, or an empty folder.
+
+    Raises:
+        SettingError: something is there.
+    """
+    target = Path(to)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise SettingError(f"to: {target} is there already; name a new folder")
+    return target
+
+
+def export(
+    model: MultiExit,
+    to: str | Path,
+    *,
+    kind: str,
+    shape: Sequence[int],
+    rule: Rule = "confidence",
+    threshold: Number | Numbers = 0.9,
+    about: Mapping[str, object] | None = None,
+) -> Path:
+    """Write a folder that runs without eecore and torch: `EarlyExit(folder)`, or `python FOLDER/run.py samples.npy`.
+
+    It holds a graph for each segment (the blocks between two exits, a head, the rule), `exits.json` with shapes,
+    thresholds, costs and checksums, and the runner, `run.py`. Batch normalisations are folded. The rule is part of the
+    graphs, what it remembers goes from one to the next; the threshold can be another at every call.
+
+    Args:
+        model: on the CPU; stays as it is.
+        to: the new folder.
+        kind, shape: of one sample of data, as in `eecore.models.build`.
+        rule: "confidence", "entropy", "margin", or an object (see `exit_rules`).
+        threshold: in [0, 1], one number or one per exit: what the runner takes where it is told no other.
+        about: plain data to be kept in `exits.json`.
+    Returns:
+        The folder.
+    Raises:
+        SettingError: the extra "export" is missing, the folder is there already, the rule is none that can be exported
+            or does not fit the model, or the thresholds are not as above.
+        OSError: the folder cannot be written.
+    """
+    needs_onnx()
+    target, sides, known = new_folder(to), check_data(kind, shape), exportable(rule)
+    limits = check_thresholds(threshold).tolist()
+    if len(limits) not in (1, model.n_exits):
+        raise SettingError(f"threshold: expected one number or one per exit ({model.n_exits}), got {len(limits)}")
+    x = torch.zeros(2, *sides, dtype=torch.int64 if kind == "tokens" else torch.float32)
+    quick = folded(model)
+    with torch.no_grad():
+        classes = quick.forward_to(x, model.n_exits - 1).shape[1]
+    known.check(model.n_exits, classes)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as name:
+        part = Path(name) / "part"
+        part.mkdir()
+        segments = [_write(segment, inputs, part) for segment, inputs in cut(quick, known, x)]
+        record = {
+            "format": 1,
+            "rule": getattr(known, "name", type(known).__name__),
+            "threshold": limits if len(limits) > 1 else limits[0],
+            "input": {"kind": kind, "shape": list(sides), "dtype": str(x.dtype).removeprefix("torch.")},
+            "classes": classes,
+            "macs": exit_macs(model, sides, kind),
+            "segments": segments,
+            "about": dict(about or {}),
+        }
+        (part / "exits.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        shutil.copyfile(RUNNER, part / "run.py")
+        if target.exists():
+            target.rmdir()
+        part.rename(target)
+    return target
+
+
+def load(folder: str | Path, threads: int = 1) -> Any:
+    """The exported network, ready to run: an `EarlyExit` (eecore/export/runner.py).
+
+    Args:
+        folder: that `export` wrote.
+        threads: of onnxruntime.
+    Raises:
+        SettingError: the extra is missing, or the folder is none that `export` wrote, or damaged.
+    """
+    needs_onnx()
+    runner = importlib.import_module("eecore.export.runner")  # it needs onnxruntime, which is optional
+    try:
+        return runner.EarlyExit(folder, threads)
+    except ValueError as error:
+        raise SettingError(str(error)) from None
+
+
+def _write(segment: Segment, inputs: tuple[Tensor, ...], folder: Path) -> dict[str, object]:
+    """Write one segment; what the runner has to know of it."""
+    out = segment.run(inputs)
+    file = folder / f"segment{segment.k + 1}.onnx"
+    _graph(segment, inputs, sum(map(len, out.values()))).save(file)
+    return {
+        "file": file.name,
+        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "states": len(out["state"]),
+        "cascade": segment.cascade,
+    }
+
+
+def _graph(segment: Segment, inputs: tuple[Tensor, ...], outputs: int) -> torch.onnx.ONNXProgram:
+    """The segment for batches of any size, its inputs in0, in1, ..., its outputs out0, out1, ..."""
+    batch = torch.export.Dim("batch")
+    log = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it reports that torchvision is missing, which nothing here needs
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's exporter warns of what it uses itself
+            traced = torch.export.export(segment, inputs, dynamic_shapes=(tuple({0: batch} for _ in inputs),))
+            program = torch.onnx.export(
+                traced.run_decompositions({torch.ops.aten.adaptive_max_pool2d.default: adaptive_maximum}),
+                dynamo=True,
+                verbose=False,
+                input_names=[f"in{i}" for i in range(len(inputs))],
+                output_names=[f"out{i}" for i in range(outputs)],
+            )
+    finally:
+        log.setLevel(level)
+    assert program is not None
+    return program
