@@ -103,19 +103,18 @@ class Two(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first = torch.nn.Parameter(torch.empty(7, 6, device="meta"))
+        self.first = torch.nn.Parameter(torch.empty(7, 12, device="meta"))
         self.second = torch.nn.Parameter(torch.empty(5, 7, device="meta"))
 
     def forward(self, x):
-        hidden = torch.nn.functional.linear(x, self.first).exp()
+        hidden = torch.nn.functional.linear(x.flatten(1), self.first).exp()
         return torch.nn.functional.linear(hidden, self.second).relu()
 
 
 def test_what_is_kept_is_counted_as_by_hand(monkeypatch):
     monkeypatch.setattr(scale, "network", lambda name, images, exits: Two())
-    flat = type("Flat", (), {"shape": (6,)})()
-    # its 6 inputs for the first layer; 7 results of exp, which the second layer keeps too; 5 results of relu
-    assert scale._kept_bytes.__wrapped__("any", flat, "every") == 4 * (6 + 7 + 5)
+    # its 3 x 2 x 2 inputs for the first layer; 7 results of exp, which the second layer keeps too; 5 results of relu
+    assert scale._kept_bytes("any", scale.Images(1, 2, 5), "every") == 4 * (12 + 7 + 5)
 
 
 def test_what_is_kept_grows_with_the_image_and_not_with_the_weights():
