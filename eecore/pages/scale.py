@@ -17,7 +17,7 @@ from eecore.training import Phase, Recipe, phases_of
 from eecore.training.costs import phase_macs
 from eecore.training.loop import train_phase
 
-__all__ = ["Images", "chain_days", "days", "needs", "plan", "speeds", "with_workers"]
+__all__ = ["Images", "chain_days", "days", "enough_workers", "needs", "plan", "speeds", "with_workers"]
 
 KEPT = 4  # numbers for each parameter: itself, its gradient, and AdamW's two moments
 BYTES = 4  # of a float32
@@ -87,18 +87,23 @@ def _needs(name: str, images: Images, exits: str, batch: int) -> dict[str, Any]:
 def _kept_bytes(name: str, images: Images, exits: str) -> int:
     """Bytes that autograd keeps of one image between the forward and the backward pass, weights not counted."""
     model = network(name, images, exits)
-    weights = {id(p) for p in model.parameters()}
-    kept: dict[int, torch.Tensor] = {}
+    weights = {_storage(tensor) for tensor in model.state_dict().values()}
+    kept: dict[int, torch.Tensor] = {}  # the same memory may be kept for several derivatives
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        base = tensor if tensor._base is None else tensor._base
-        if id(base) not in weights:
-            kept[id(base)] = base  # the same tensor may be kept for several derivatives
+        if _storage(tensor) not in weights:
+            kept[_storage(tensor)] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(torch.empty(2, *images.shape, device="meta"))
-    return sum(tensor.numel() * tensor.element_size() for tensor in kept.values()) // 2
+        logits = model(torch.empty(2, *images.shape, device="meta"))
+    del logits
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) // 2
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    """What all views of one piece of memory have in common, also where there is no memory."""
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _seconds(name: str, images: Images, exits: str) -> float:
@@ -218,13 +223,18 @@ def days(tasks: pd.DataFrame, workers: int) -> float:
 
 
 def with_workers(tasks: pd.DataFrame, counts: Sequence[int]) -> pd.DataFrame:
-    """Days of each model's plan with each number of workers: model, workers, days, chain_days."""
-    rows = [
-        {"model": model, "workers": count, "days": days(part, count), "chain_days": chain_days(part)}
-        for model, part in tasks.groupby("model", sort=False)
-        for count in counts
-    ]
+    """Days of each model's plan with each number of workers: model, workers, days, work_days (of one), chain_days."""
+    rows = []
+    for model, part in tasks.groupby("model", sort=False):
+        limits = {"work_days": part["hours"].sum() / 24, "chain_days": chain_days(part)}
+        rows += [{"model": model, "workers": count, "days": days(part, count), **limits} for count in counts]
     return pd.DataFrame(rows)
+
+
+def enough_workers(tasks: pd.DataFrame) -> int:
+    """The smallest number of workers with which a plan takes no longer than its longest chain."""
+    least = chain_days(tasks) * (1 + 1e-9)
+    return next(count for count in range(1, len(tasks) + 1) if days(tasks, count) <= least)
 
 
 def speeds() -> pd.DataFrame:

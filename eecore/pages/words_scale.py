@@ -1,10 +1,8 @@
 """Tables of text and sentences for the page on large trainings."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
-from eecore.pages.scale import BYTES, Images, chain_days, days
+from eecore.pages.scale import BYTES, Images, chain_days, enough_workers
 
 __all__ = ["bottleneck_words", "memory_words", "needs_table", "plan_table", "plan_words", "speed_table"]
 
@@ -52,22 +50,16 @@ def plan_table(tasks: pd.DataFrame, needs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def plan_words(tasks: pd.DataFrame, counts: Sequence[int]) -> str:
-    """What the whole grid takes, what sharing spares, and from where on more workers do not help."""
+def plan_words(tasks: pd.DataFrame) -> str:
+    """What the whole grid takes, what sharing spares, and how many workers are of use."""
     lines = []
     for model, part in tasks.groupby("model", sort=False):
         total = part["hours"].sum() / 24
         without = (part["hours"] * (part["regimes"].str.count(", ") + 1)).sum() / 24
-        longest = chain_days(part)
-        enough = [count for count in counts if days(part, count) <= 1.001 * longest]
-        until = (
-            f"from {enough[0]} workers on it takes no less than that"
-            if enough
-            else "none of these numbers of workers reach it"
-        )
         lines.append(
-            f"- **{model}**: {total:.1f} days of one accelerator for all regimes and seeds; without shared phases "
-            f"{without:.1f}. The longest chain takes {longest:.1f} days; {until}."
+            f"- **{model}**: {total:.3g} days of one accelerator for all regimes and seeds; without shared phases it "
+            f"would be {without:.3g}. The longest chain takes {chain_days(part):.3g} days. "
+            f"{enough_workers(part)} workers get everything done in that time; more are of no use."
         )
     return "\n".join(lines)
 
