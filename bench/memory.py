@@ -7,14 +7,16 @@ K exits, N samples, C classes.
 """
 
 import copy
+import ctypes
+import gc
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from bench import plain
@@ -25,12 +27,12 @@ from eecore.errors import SettingError, choose
 from eecore.inference import (
     budget_table,
     budgeted_batch,
-    calibration_error,
     curve,
     exit_rules,
     make_rule,
     outcome,
     resampled_budgets,
+    rules,
     score,
     solve,
     spread_thresholds,
@@ -51,7 +53,9 @@ def resident(what: str) -> int:
 
 
 def forget_peak() -> None:
-    """Let the kernel count the peak from now on."""
+    """Give back what is free, so that it is not used again unseen, and let the kernel count the peak from now on."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -66,7 +70,7 @@ def peak_of(work: Callable[[], object]) -> int:
         before = resident("VmRSS")
         work()
         return max(0, resident("VmHWM") - before)
-    except (OSError, StopIteration):
+    except (OSError, AttributeError, StopIteration):
         raise SettingError("memory: the peak of a process is read from /proc/self, which is Linux's") from None
 
 
@@ -87,38 +91,37 @@ def training_peak(trains: str, samples: int, name: str) -> int:
     return peak_of(lambda: epoch(samples))
 
 
-def _calls(logits: Tensor, y: Tensor, macs: np.ndarray) -> dict[str, Callable[[], object]]:
-    """The functions of stored logits that are measured."""
+def functions(logits: Tensor, y: Tensor, macs: np.ndarray) -> dict[str, Callable[[], object]]:
+    """The functions of stored logits that are measured, and `curve` under the name of each rule that is an object."""
     wanted = np.linspace(macs[0], macs[-1], BUDGETS + 2)[1:-1].tolist()
     half = float(macs[0] + macs[-1]) / 2
-    few = slice(0, 1000)
-    rules = {name: make_rule(name, logits[:, few], y[few]) for name in exit_rules()}
+    last = float(macs[-1])
+    draw = min(1000, len(y) // 2)
     calls: dict[str, Callable[[], object]] = {
         "curve": lambda: curve(logits, y, macs),
         "outcome": lambda: outcome(logits, y, macs, 0.9),
-        "budget_table": lambda: budget_table(logits, y, logits, y, macs, float(macs[-1])),
+        "budget_table": lambda: budget_table(logits, y, logits, y, macs, last),
         "solve": lambda: solve(score(logits), macs, half),
         "threshold_for_macs": lambda: threshold_for_macs(score(logits), macs, half),
         "budgeted_batch": lambda: budgeted_batch(logits, logits, y, macs, wanted),
         "spread_thresholds": lambda: spread_thresholds(logits),
-        "calibration_error": lambda: calibration_error(logits, y),
-        "resampled_budgets": lambda: resampled_budgets(
-            logits, logits, y, macs, float(macs[-1]), sizes=[min(1000, len(y) // 2)], resamples=20
-        ),
+        "resampled_budgets": lambda: resampled_budgets(logits, logits, y, macs, last, sizes=[draw], resamples=20),
     }
-    objects = {name: rule for name, rule in rules.items() if not isinstance(rule, str)}
-    return calls | {
-        f"curve, {name}": lambda rule=rule: curve(logits, y, macs, rule)  # type: ignore[misc]
-        for name, rule in objects.items()
-    }
+    few = slice(0, 1000)
+
+    def under(name: str) -> None:
+        curve(logits, y, macs, make_rule(name, logits[:, few], y[few]))
+
+    objects = [name for name in exit_rules() if name not in rules()]
+    return calls | {name: partial(under, name) for name in objects}
 
 
 def logits_peak(name: str, samples: int, exits: int, classes: int) -> float:
     """Peak of one function, as a multiple of the bytes of its logits (float16)."""
     with torch_settings(1):
-        _calls(*logits_that_grow_surer(100, exits, classes))[name]()
+        functions(*logits_that_grow_surer(100, exits, classes))[name]()
         logits, y, macs = logits_that_grow_surer(samples, exits, classes)
-        return peak_of(_calls(logits, y, macs)[name]) / logits.nbytes
+        return peak_of(functions(logits, y, macs)[name]) / logits.nbytes
 
 
 def in_process(case: str, *sizes: object) -> float:
@@ -144,17 +147,14 @@ def training(repeats: int = 3, samples: int = 1000, name: str = "resnet_ref") ->
     return rows
 
 
-def of_logits(repeats: int = 1, samples: int = 50_000, exits: int = 10, classes: int = 100) -> list[Row]:
+def of_logits(
+    repeats: int = 1, samples: int = 50_000, exits: int = 10, classes: int = 100, only: Sequence[str] | None = None
+) -> list[Row]:
     """Peak of each function of stored logits, beside these: a second copy of them would be 1 and more."""
     size = f"{samples} x {exits} exits x {classes} classes"
-    names = list(_calls(*logits_that_grow_surer(100, exits, classes)))
+    names = only or list(functions(*logits_that_grow_surer(100, exits, classes)))
     found = {name: [in_process(name, samples, exits, classes) for _ in range(repeats)] for name in names}
     return [row(f"memory, {name}, {size}", found[name], "x", "the logits, float16", "<= 1.0") for name in names]
-
-
-def suite() -> list[Row]:
-    """Both."""
-    return training() + of_logits()
 
 
 def main(case: str, *sizes: str) -> None:
@@ -163,7 +163,7 @@ def main(case: str, *sizes: str) -> None:
         print(json.dumps(training_peak(case, int(sizes[0]), sizes[1])))
         return
     numbers = [int(size) for size in sizes]
-    names = list(_calls(*logits_that_grow_surer(100, *numbers[1:])))
+    names = list(functions(*logits_that_grow_surer(100, *numbers[1:])))
     print(json.dumps(logits_peak(choose("case", case, names), *numbers)))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import analysis, training
+from bench import analysis, growth, memory, stacked, training
 from bench.measure import Row, about, as_table, write
 from eecore.errors import EecoreError, SettingError, choose
 
@@ -28,6 +28,12 @@ SUITES: Suites = {
     "train-heads": training.train_heads,
     "train-steps": training.steps,
     "train-accuracy": training.accuracy,
+    "memory-training": memory.training,
+    "memory-logits": memory.of_logits,
+    "growth-curves": growth.of_curves,
+    "growth-training": growth.of_training,
+    "growth-seeds": growth.of_seeds,
+    "seeds-vmap": stacked.seeds_vmap,
 }
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from bench import analysis, measure, plain, run, training
+from bench import analysis, growth, measure, memory, plain, run, stacked, training
 from eecore import data, models
 from eecore.analysis.rank import singular_values
 from eecore.analysis.rank_tables import rank_table
@@ -122,6 +122,12 @@ SMALL = {
     "train-heads": lambda: training.phase("heads", ">= 25", 1, 100, "resnet_nano"),
     "train-steps": lambda: training.steps(1, 100, "resnet_nano"),
     "train-accuracy": lambda: training.accuracy(2, 1, SYNTHETIC, "resnet_nano"),
+    "memory-training": lambda: memory.training(1, 100, "resnet_nano"),
+    "memory-logits": lambda: memory.of_logits(1, 200, 3, 4, ["curve", "gate"]),
+    "growth-curves": lambda: growth.of_curves(1, (20, 40), (2, 4), (5, 10)),
+    "growth-training": lambda: growth.of_training(1, (20, 40), (1, 2)),
+    "growth-seeds": lambda: growth.of_seeds(1, (5, 10, 20, 40)),
+    "seeds-vmap": lambda: stacked.seeds_vmap(1, 2, 1, "mlp_nano", SYNTHETIC),
 }
 
 
@@ -135,7 +141,7 @@ def test_every_suite_gives_rows_with_all_fields(name):
     assert rows
     for row in rows:
         assert list(dataclasses.asdict(row)) == FIELDS
-        assert row.value >= 0
+        assert row.value >= 0 or row.unit == "exponent"
         assert row.unit
         assert (row.holds is None) == (row.goal == "")
         if row.goal:
