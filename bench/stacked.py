@@ -141,7 +141,7 @@ def _optimizer(parameters: dict[str, Tensor], recipe: Recipe) -> torch.optim.Opt
 def _clip_each(parameters: list[Tensor], largest: float) -> None:
     """`clip_grad_norm_` of each seed's gradient by itself."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)  # (S,)
+    norms = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients]).norm(dim=0)  # (S,)
     share = (largest / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(share.view(-1, *(1,) * (gradient.ndim - 1)))
