@@ -1,12 +1,16 @@
 """How cost grows with what it should be linear in: exponents, fitted over up to three decades.
 
-A row's value is b of seconds = a size^b, by least squares in logarithms, one fit for each turn. Overheads that do not
-grow make b smaller than it ends up for large sizes, so the largest two sizes have rows of their own.
+A row's value is b of seconds = a size^b, by least squares in logarithms, one fit for each turn. The seconds are the
+processor's, of one thread: other programs take turns, not work. Overheads that do not grow make b smaller than it ends
+up for large sizes, so the largest two sizes have rows of their own. A sort's logarithm adds 0.08 to 1 between 10^5 and
+10^6, caches that are too small add more; so the goal is 1.2.
 
 K exits, N samples, C classes, T thresholds.
 """
 
 import math
+import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -14,17 +18,17 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import logits_that_grow_surer
-from bench.measure import Row, in_turn, row, timed
+from bench.measure import Row, in_turn, row
 from bench.training import PLAIN_RECIPE, random_images
 from eecore import models
 from eecore.errors import SettingError
 from eecore.evidence import bootstrap_interval, paired_difference, sign_flip
 from eecore.inference import budget_table, curve
-from eecore.training import Phase
+from eecore.training import Phase, Store, grid, sweep
 from eecore.training.loop import train_phase
 from eecore.training.optim import torch_settings
 
-GOAL = "<= 1.1"
+GOAL = "<= 1.2"
 LINEAR = "1 is linear"
 
 
@@ -43,6 +47,13 @@ def exponent(sizes: Sequence[float | int], seconds: Sequence[float]) -> float:
     return float(slope)
 
 
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Seconds that the processor works for one call, in all threads of this process."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
 def grown(title: str, works: Mapping[int, Callable[[], object]], repeats: int, goal: str = GOAL) -> list[Row]:
     """Rows of one thing at several sizes: the exponent over all of them, and that between the two largest.
 
@@ -54,7 +65,7 @@ def grown(title: str, works: Mapping[int, Callable[[], object]], repeats: int, g
     """
     sizes = sorted(works)
     with torch_settings(1):
-        took = in_turn({str(size): timed(works[size]) for size in sizes}, repeats)
+        took = in_turn({str(size): partial(processor_seconds, works[size]) for size in sizes}, repeats)
     rows = []
     for kept in {len(sizes): "", 2: ", the two largest"}.items() if len(sizes) > 2 else [(2, "")]:
         chosen = sizes[-kept[0] :]
@@ -103,10 +114,21 @@ def of_training(
     return rows + grown("epoch with exits", works, repeats)
 
 
-def of_seeds(repeats: int = 3, seeds: Sequence[int] = (20, 200, 2_000, 20_000)) -> list[Row]:
-    """The evidence of paired runs: t interval, sign flips (drawn, beyond 14 seeds) and bootstrap."""
+def of_seeds(
+    repeats: int = 3,
+    trained: Sequence[int] = (1, 3, 10, 30),
+    seeds: Sequence[int] = (20, 200, 2_000, 20_000),
+    flipped: Sequence[int] = (20, 60, 200),
+) -> list[Row]:
+    """A sweep, and the evidence of paired runs: t interval, sign flips (drawn, beyond 14 seeds) and bootstrap."""
+
+    def train(n: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            runs = grid(["synthetic"], ["mlp_nano"], ["joint"], range(n), epochs=1)
+            sweep(runs, Store(folder), workers=1, progress=False)
+
     stream = np.random.default_rng(0)
-    values = {n: stream.normal(0.1, 1.0, n) for n in seeds}
+    values = {n: stream.normal(0.1, 1.0, n) for n in (*seeds, *flipped)}
 
     def frame(n: int) -> pd.DataFrame:
         sides = {"mixed": values[n], "joint": np.zeros(n)}
@@ -115,7 +137,8 @@ def of_seeds(repeats: int = 3, seeds: Sequence[int] = (20, 200, 2_000, 20_000)) 
 
     frames = {n: frame(n) for n in seeds}
     compared = ("accuracy", "regime", "mixed", "joint", ["seed"])
-    rows = grown("paired t with seeds", {n: partial(paired_difference, frames[n], *compared) for n in seeds}, repeats)
+    rows = grown("sweep with seeds", {n: partial(train, n) for n in trained}, repeats)
+    rows += grown("paired t with seeds", {n: partial(paired_difference, frames[n], *compared) for n in seeds}, repeats)
     few = list(seeds)[:-1]  # 2 000 draws of 20 000 values each are memory, not insight
-    rows += grown("sign flips with seeds", {n: partial(sign_flip, values[n]) for n in few[:-1]}, repeats)
+    rows += grown("sign flips with seeds", {n: partial(sign_flip, values[n]) for n in flipped}, repeats)
     return rows + grown("bootstrap with seeds", {n: partial(bootstrap_interval, values[n]) for n in few}, repeats)

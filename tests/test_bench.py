@@ -126,7 +126,7 @@ SMALL = {
     "memory-logits": lambda: memory.of_logits(1, 200, 3, 4, ["curve", "gate"]),
     "growth-curves": lambda: growth.of_curves(1, (20, 40), (2, 4), (5, 10)),
     "growth-training": lambda: growth.of_training(1, (20, 40), (1, 2)),
-    "growth-seeds": lambda: growth.of_seeds(1, (5, 10, 20, 40)),
+    "growth-seeds": lambda: growth.of_seeds(1, (1, 2), (5, 10, 20), (3, 5)),
     "seeds-vmap": lambda: stacked.seeds_vmap(1, 2, 1, "mlp_nano", SYNTHETIC),
 }
 
