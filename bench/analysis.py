@@ -95,7 +95,7 @@ def kde(repeats: int = 3, samples: int = 1000, features: int = 2048) -> list[Row
     return [row(name, took["kde"], "s"), row(f"{name}, faster", faster, "x", "loop over samples, I(X;Z) alone")]
 
 
-def _exits(samples: int, exits: int, classes: int) -> tuple[Tensor, Tensor, np.ndarray]:
+def logits_that_grow_surer(samples: int, exits: int, classes: int) -> tuple[Tensor, Tensor, np.ndarray]:
     """Logits that grow surer from exit to exit, their labels, and the exits' costs."""
     generator = torch.Generator().manual_seed(0)
     y = torch.randint(classes, (samples,), generator=generator)
@@ -106,7 +106,7 @@ def _exits(samples: int, exits: int, classes: int) -> tuple[Tensor, Tensor, np.n
 
 def threshold_curve(repeats: int = 5, samples: int = 10_000, exits: int = 5, classes: int = 100) -> list[Row]:
     """The curve of 100 thresholds against a loop over the thresholds."""
-    logits, y, macs = _exits(samples, exits, classes)
+    logits, y, macs = logits_that_grow_surer(samples, exits, classes)
 
     def loop() -> list[float]:
         certainty, predictions = torch.softmax(logits.float(), dim=2).max(2)
@@ -128,7 +128,7 @@ def threshold_curve(repeats: int = 5, samples: int = 10_000, exits: int = 5, cla
 
 def budgets(repeats: int = 5, samples: int = 10_000, exits: int = 5, classes: int = 100) -> list[Row]:
     """Thresholds of each exit for 39 budgets, the scores included."""
-    logits, _, macs = _exits(samples, exits, classes)
+    logits, _, macs = logits_that_grow_surer(samples, exits, classes)
     wanted = np.linspace(macs[0], macs[-1], BUDGETS + 2)[1:-1].tolist()
 
     def all_budgets() -> None:
@@ -144,7 +144,7 @@ def budgets(repeats: int = 5, samples: int = 10_000, exits: int = 5, classes: in
 
 def budgeted(repeats: int = 5, samples: int = 10_000, exits: int = 5, classes: int = 100) -> list[Row]:
     """39 budgets from logits to accuracies on as many test samples, against one budget after the other."""
-    logits, y, macs = _exits(samples, exits, classes)
+    logits, y, macs = logits_that_grow_surer(samples, exits, classes)
     wanted = np.linspace(macs[0], macs[-1], BUDGETS + 2)[1:-1].tolist()
 
     def one_by_one() -> None:
@@ -167,7 +167,7 @@ def budgeted(repeats: int = 5, samples: int = 10_000, exits: int = 5, classes: i
 
 def exit_rule_curves(repeats: int = 5, samples: int = 10_000, exits: int = 5, classes: int = 100) -> list[Row]:
     """The curve of 100 thresholds under every rule that is an object, fitting left out."""
-    logits, y, macs = _exits(samples, exits, classes)
+    logits, y, macs = logits_that_grow_surer(samples, exits, classes)
     few = slice(0, max(2, samples // 10))  # enough to fit what is fitted
     made = {name: make_rule(name, logits[:, few], y[few]) for name in exit_rules()}
     objects = {name: rule for name, rule in made.items() if not isinstance(rule, str)}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import analysis, inference, scale, training
+from bench import analysis, growth, inference, memory, scale, stacked, training
 from bench.measure import Row, about, as_table, write
 from eecore.errors import EecoreError, SettingError, choose
 
@@ -32,6 +32,12 @@ SUITES: Suites = {
     "train-accuracy": training.accuracy,
     "sweep-workers": scale.sweep_workers,
     "seeds": scale.seeds,
+    "memory-training": memory.training,
+    "memory-logits": memory.of_logits,
+    "growth-curves": growth.of_curves,
+    "growth-training": growth.of_training,
+    "growth-seeds": growth.of_seeds,
+    "seeds-vmap": stacked.seeds_vmap,
 }
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from bench import analysis, inference, measure, plain, run, scale, training
+from bench import analysis, growth, inference, measure, memory, plain, run, scale, stacked, training
 from eecore import data, models
 from eecore.analysis.rank import singular_values
 from eecore.analysis.rank_tables import rank_table
@@ -126,6 +126,12 @@ SMALL = {
     "train-accuracy": lambda: training.accuracy(2, 1, SYNTHETIC, "resnet_nano"),
     "sweep-workers": lambda: scale.sweep_workers(2, 1, 1),
     "seeds": lambda: scale.seeds(1, 1, 1),
+    "memory-training": lambda: memory.training(1, 100, "resnet_nano"),
+    "memory-logits": lambda: memory.of_logits(1, 200, 3, 4, ["curve", "gate"]),
+    "growth-curves": lambda: growth.of_curves(1, (20, 40), (2, 4), (5, 10)),
+    "growth-training": lambda: growth.of_training(1, (20, 40), (1, 2)),
+    "growth-seeds": lambda: growth.of_seeds(1, (1, 2), (5, 10, 20), (3, 5)),
+    "seeds-vmap": lambda: stacked.seeds_vmap(1, 2, 1, "mlp_nano", SYNTHETIC),
 }
 
 
@@ -139,7 +145,7 @@ def test_every_suite_gives_rows_with_all_fields(name):
     assert rows
     for row in rows:
         assert list(dataclasses.asdict(row)) == FIELDS
-        assert row.value >= 0
+        assert row.value >= 0 or row.unit == "exponent"
         assert row.unit
         assert (row.holds is None) == (row.goal == "")
         if row.goal:

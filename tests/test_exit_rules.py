@@ -30,6 +30,7 @@ from eecore.inference import (
     make_rule,
     outcome,
     patience,
+    protocol,
     regression_curve,
     rules,
     score,
@@ -37,6 +38,7 @@ from eecore.inference import (
     spread_thresholds,
     votes,
 )
+from eecore.inference.rules import score_and_prediction
 
 A, B, C = [2.0, 0.0, -1.0], [0.0, 2.0, -1.0], [-1.0, 0.0, 2.0]
 OBJECTS = [name for name in exit_rules() if name not in rules()]
@@ -184,6 +186,19 @@ def test_a_rule_judges_samples_one_by_one_and_looks_at_no_later_exit(name):
     assert torch.equal(early[0][:2], scores[:2])
     assert torch.equal(early[1][:2], answers[:2])
     assert ((scores >= 0) & (scores <= 1)).all()
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_judging_part_by_part_gives_the_same_bits(name, monkeypatch):
+    rule, (logits, _) = made(name), make(3, 4, 2500, 5)
+    whole = judge(logits, rule)
+    monkeypatch.setattr(protocol, "PART_ELEMENTS", 1)
+    parts = judge(logits, rule)
+    assert torch.equal(whole[0], parts[0])
+    assert torch.equal(whole[1], parts[1])
+    scores, predictions = score_and_prediction(logits, rule)
+    assert torch.equal(scores, whole[0])
+    assert torch.equal(predictions, whole[1].argmax(2))
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -204,7 +204,7 @@ OPTIONS = [
     *("--dataset", "--model", "--regime", "--epochs", "--seed", "--exits", "--head", "--threads", "--device"),
     *("--preset", "--recipe", "--image-size", "--pretrained"),
 ]
-spoken = st.one_of(letters, paths, near_names, numbers.map(str)).filter(lambda text: "\0" not in text)
+spoken = st.one_of(letters.map("{}?".format), paths, near_names, numbers.map(str)).filter(lambda text: "\0" not in text)
 
 
 def command(*words):

@@ -7,6 +7,7 @@ two cannot differ. What a rule has to remember of a sample, such as its last ans
 a row for each sample, so that samples that leave take their rows with them.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -16,7 +17,10 @@ from eecore.errors import SettingError
 from eecore.inference.checks import check_logits
 from eecore.shapes import Float
 
-__all__ = ["ExitRule", "Judgement", "Memory", "Rule", "judge"]
+__all__ = ["ExitRule", "Judgement", "Memory", "Rule", "judge", "judgements"]
+
+PART_ELEMENTS = 2**21  # logits of all exits that are judged at a time: 8 MiB in float32
+ALIGNED = 1024  # parts end where vectors of a processor do, so that the last bits are those of all samples at once
 
 Memory: TypeAlias = tuple[Tensor, ...]
 
@@ -78,16 +82,33 @@ def judge(logits: Float[Tensor, "K N C"], rule: ExitRule) -> tuple[Float[Tensor,
             classes, or it gives something that is no score.
     """
     logits = check_logits(logits)
-    exits, samples, classes = logits.shape
-    rule.check(exits, classes)
-    if not bool(torch.isfinite(logits).all()):
-        raise SettingError("logits: not all finite; expected numbers")
-    scores = torch.empty(exits, samples, device=logits.device)
-    answers = torch.empty(exits, samples, classes, device=logits.device)
-    memory: Memory = ()
-    for k in range(exits):
-        scores[k], answers[k], memory = checked(rule, rule.step(logits[k].detach().float(), k, memory))
+    scores = torch.empty(logits.shape[:2], device=logits.device)
+    answers = torch.empty(logits.shape, device=logits.device)
+    for samples, k, found in judgements(logits, rule):
+        scores[k, samples], answers[k, samples] = found.score, found.answer
     return scores, answers
+
+
+def judgements(logits: Float[Tensor, "K N C"], rule: ExitRule) -> Iterator[tuple[slice, int, Judgement]]:
+    """What a rule says of some samples at exit k, part by part: a rule may remember all exits of a sample, and that
+    of all samples at once would be more than the logits themselves.
+
+    Raises:
+        SettingError: as in `judge`.
+    """
+    exits, total, classes = logits.shape
+    rule.check(exits, classes)
+    step = max(1, PART_ELEMENTS // (exits * classes * ALIGNED)) * ALIGNED
+    for start in range(0, total, step):
+        samples = slice(start, min(start + step, total))
+        part = logits[:, samples].detach()
+        if not bool(torch.isfinite(part).all()):
+            raise SettingError("logits: not all finite; expected numbers")
+        memory: Memory = ()
+        for k in range(exits):
+            found = checked(rule, rule.step(part[k].float(), k, memory))
+            memory = found.memory
+            yield samples, k, found
 
 
 def checked(rule: ExitRule, found: Judgement) -> Judgement:

@@ -117,9 +117,10 @@ def _left_by(certainty: Float[Tensor, "K N"]) -> Bool[Tensor, "T K N"]:
 
 def _costs(left_by: Bool[Tensor, "T K N"], members: Int[Tensor, "R n"], cost: np.ndarray) -> np.ndarray:
     """Mean cost of each draw at each threshold, (R, T). Counts below 2^24 are exact in float32."""
-    thresholds, exits, samples = left_by.shape
+    samples = left_by.shape[2]
     chosen = torch.zeros(len(members), samples).scatter_(1, members, 1.0)
-    left = (chosen @ left_by.reshape(-1, samples).T.float()).reshape(-1, thresholds, exits).double().numpy()
+    each = [chosen @ by_exit.T.float() for by_exit in left_by.unbind(dim=1)]  # exit by exit: a float takes four bytes
+    left = torch.stack(each, dim=2).double().numpy()  # (R, T, K)
     return np.diff(left, axis=2, prepend=0.0) @ cost / members.shape[1]
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from eecore.errors import SettingError, choose
 from eecore.inference.checks import Number, Numbers, check_logits, check_thresholds
-from eecore.inference.protocol import ExitRule, Rule, confidence_of, judge
+from eecore.inference.protocol import ExitRule, Rule, confidence_of, judgements
 from eecore.shapes import Float, Int
 
 __all__ = ["certainty_of", "check_rule", "exit_taken", "register_rule", "rules", "score", "score_and_prediction"]
@@ -144,8 +144,7 @@ def score_and_prediction(
     """Score and predicted class (the first of equals) of every exit, in one pass over the logits."""
     rule = check_rule(rule, "classification")
     if isinstance(rule, ExitRule):
-        scores, answers = judge(logits, rule)
-        return scores, answers.max(dim=2).indices
+        return _judged(check_logits(logits), rule)
     own = _OWN.get(rule)
     logits = check_logits(logits)
     if own is not None:
@@ -166,6 +165,15 @@ def certainty_of(logits: Float[Tensor, "B C"], rule: str) -> Float[Tensor, " B"]
     if rule == "confidence":  # in [0, 1] by itself, and the one that is worth being quick
         return confidence_of(logits)
     return _RULES[rule](logits.clone(), logits.amax(dim=1)).clamp_(0.0, 1.0)
+
+
+def _judged(logits: Float[Tensor, "K N C"], rule: ExitRule) -> tuple[Float[Tensor, "K N"], Int[Tensor, "K N"]]:
+    """Score and predicted class under a rule that is an object; its answers are not kept."""
+    scores = torch.empty(logits.shape[:2], device=logits.device)
+    predictions = torch.empty(logits.shape[:2], dtype=torch.int64, device=logits.device)
+    for samples, k, found in judgements(logits, rule):
+        scores[k, samples], predictions[k, samples] = found.score, found.answer.max(dim=1).indices
+    return scores, predictions
 
 
 def _own_score(rule: str, certainty: Certainty, logits: Float[Tensor, "K N C"]) -> Float[Tensor, "K N"]:
