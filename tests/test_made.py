@@ -202,7 +202,7 @@ def curves_of_the_quick_size():
     ])  # fmt: skip
 
 
-def test_the_largest_kind_of_figure_is_light_and_looks_the_same(tmp_path):
+def test_the_largest_kind_of_figure_is_light():
     plotting.use_style()
     figure = plotting.facets(curves_of_the_quick_size(), plotting.accuracy_cost)
     file = io.StringIO()
