@@ -8,7 +8,8 @@ import sys
 
 from execute import ROOT, notebook_names
 
-PROSE = ["regimes", "theory", "reproduce", "provenance", "glossary", "api", "references"]
+PROSE = ["regimes", "theory", "reproduce", "provenance", "glossary", "references"]
+PROSE += ["api", "api_evaluation", "api_analysis", "api_pages"]
 PAGES = [*PROSE, *(f"pages/{name}" for name in notebook_names())]
 FOLDER = ROOT / "build" / "smoke" / "_build" / "html"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
