@@ -31,7 +31,6 @@ from parameter_page import parameter_page
 
 BOOK = ROOT / "book"
 OFFERED = re.compile(r'<a download="([^"/]+)" href="data:application/json;base64,([^"]+)"')  # see Page.file
-CSV = re.compile(r'<a download href="([^"/]+\.csv)"')  # see eecore.made
 NOT_PAGES = {"build.py", "execute.py", "__pycache__", "results"}
 
 
@@ -116,20 +115,20 @@ def render(source: Path, target: Path, builder: str = "html") -> Path:
 def hand_out(pages: Path, target: Path) -> None:
     """Write what executed pages offer: files beside the first page, notebooks and figures' numbers beside the pages."""
     kept = set()
+    (target / "pages").mkdir(exist_ok=True)
     for page in sorted(pages.glob("*.ipynb")):
         kept |= {beside(page, target / "pages"), *numbers(page, target / "pages")}
         for output in outputs(page):
-            for name, encoded in OFFERED.findall(output.get("text/html", "")):
+            for name, encoded in OFFERED.findall(output.get("data", {}).get("text/html", "")):
                 (target / html.unescape(name)).write_bytes(base64.b64decode(encoded))
     for file in (target / "pages").iterdir():
         if file.suffix in (".csv", ".ipynb") and file not in kept:
             file.unlink()
 
 
-def outputs(page: Path) -> list[dict[str, str]]:
-    """What the cells of an executed notebook show, by kind."""
-    cells = nbformat.read(page, as_version=4).cells
-    return [output["data"] for cell in cells for output in cell.get("outputs", []) if "data" in output]
+def outputs(page: Path) -> list[nbformat.NotebookNode]:
+    """What the cells of an executed notebook show."""
+    return [output for cell in nbformat.read(page, as_version=4).cells for output in cell.get("outputs", [])]
 
 
 def beside(page: Path, folder: Path) -> Path:
@@ -141,9 +140,10 @@ def numbers(page: Path, folder: Path) -> set[Path]:
     """Write the numbers behind a page's figures as CSV files; each figure names its own."""
     found = set()
     for output in outputs(page):
-        if "text/csv" in output:
-            file = folder / html.unescape(CSV.search(output["text/html"]).group(1))
-            file.write_text(output["text/csv"], encoding="utf-8")
+        kept = output.get("metadata", {}).get("eecore")  # see eecore.notebook
+        if kept:
+            file = folder / kept["file"]
+            file.write_text(kept["csv"], encoding="utf-8")
             found.add(file)
     return found
 

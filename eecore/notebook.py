@@ -87,9 +87,7 @@ class Page:
         numbers = made.as_csv(frame)
         file = None if numbers is None else f"{self.name}-{anchor}.csv"
         bundle = {"text/html": shown + made.figure_details(label, self.name, frame, file), "text/plain": label}
-        if numbers is not None:
-            bundle["text/csv"] = numbers
-        display(bundle, raw=True)
+        display(bundle, raw=True, metadata={} if file is None else {"eecore": {"file": file, "csv": numbers}})
 
     def table(self, frame: pd.DataFrame, caption: str, wrap: bool = False) -> None:
         """Show `frame` with a number and a caption; its cells are text already.

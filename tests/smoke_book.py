@@ -8,7 +8,8 @@ import sys
 
 from execute import ROOT, notebook_names
 
-PROSE = ["regimes", "theory", "teach", "reproduce", "parameters", "provenance", "glossary", "api", "references", "cite"]
+PROSE = ["regimes", "theory", "teach", "reproduce", "parameters", "provenance", "glossary", "references", "cite"]
+PROSE += ["api", "api_evaluation", "api_analysis", "api_pages"]
 PAGES = [*PROSE, *(f"pages/{name}" for name in notebook_names())]
 FOLDER = ROOT / "build" / "smoke" / "_build" / "html"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]

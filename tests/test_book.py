@@ -59,7 +59,7 @@ def test_no_page_shows_an_error_or_a_path_of_the_machine(book):
     for path in book.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         told = "Traceback (most recent call last)" in text
-        assert path.name == "api.html" or not told, path  # an example of the reference shows an error
+        assert path.name.startswith("api") or not told, path  # an example of the reference shows an error
         assert str(ROOT) not in text, path
 
 

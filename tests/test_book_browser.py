@@ -265,6 +265,14 @@ CONTRAST = """() => {
 }"""
 
 
+def test_the_measure_of_contrast_sees_what_cannot_be_read(browser):
+    page = browser.new_page()
+    shades = "".join(f"<p style='color:rgb({c},{c},{c})'>grey {c}</p>" for c in (0, 118, 120))  # 118: 4.54, 120: 4.42
+    page.set_content(f"<main>{shades}<div style='background:#000'><b style='color:#111'>dark</b></div></main>")
+    assert [found.split(maxsplit=2)[2] for found in page.evaluate(CONTRAST)] == ["grey 120", "dark"]
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_text_is_readable(book, browser, name, scheme):
