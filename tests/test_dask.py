@@ -277,3 +277,20 @@ def test_dask_is_not_imported_before_it_is_asked_for():
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_a_program_without_a_guard_is_told_so(tmp_path):
+    program = (
+        "import eecore\n"
+        "runs = eecore.grid(['synthetic'], ['mlp_nano'], ['joint'], [0], epochs=1)\n"
+        "eecore.sweep(runs, engine='dask', progress=False)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    root = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": root}
+    command = [sys.executable, str(tmp_path / "program.py")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("eecore.errors.SettingError: engine: Dask's processes could not start")
+    assert "`if __name__ == '__main__':`" in last

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.util
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,29 @@ from eecore.training.store import worker_slots
 
 SECONDS = 5  # that a scheduler has to answer
 MISSING = "engine: 'dask' needs packages that are not here: pip install 'eecore[cluster]', or take engine='local'"
+
+UNGUARDED = (
+    "Dask's processes could not start; a program that sweeps with them does so below `if __name__ == '__main__':`, "
+    "since each of them reads the program again"
+)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No log of Dask's own for the length of a block: what matters is said by the sweep, in a line."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "distributed"]
+    loggers = [logger for name in names if not (logger := logging.getLogger(name)).disabled]
+    parent = logging.getLogger("distributed")
+    level = parent.level
+    parent.setLevel(logging.CRITICAL)  # for loggers that are made meanwhile
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        parent.setLevel(level)
+        for logger in loggers:
+            logger.disabled = False
 
 
 def check_dask() -> None:
@@ -36,17 +60,19 @@ def local_cluster(workers: int | None, widest: int, progress: bool) -> Iterator[
     from dask.distributed import Client, LocalCluster
 
     count = min(worker_slots(), widest) if workers is None else workers
-    with contextlib.ExitStack() as stack:
-        cluster = stack.enter_context(
-            LocalCluster(
+    with _quiet(), contextlib.ExitStack() as stack:
+        try:
+            cluster = LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
                 processes=True,
                 memory_limit=0,  # no limit of Dask's: what takes the memory is training, which cannot be spilled
                 dashboard_address="localhost:0",  # a free port, for this machine alone
-                silence_logs="CRITICAL",  # a worker that dies is replaced; if it matters, the sweep says so
+                silence_logs="CRITICAL",  # of the processes, which this one cannot silence later
             )
-        )
+        except RuntimeError as error:
+            raise SettingError(f"engine: {UNGUARDED}") from error
+        stack.enter_context(cluster)
         client = stack.enter_context(Client(cluster))
         _say(f"Dask: {count} processes on this machine, one thread each; {_dashboard(client)}", progress)
         yield client
@@ -64,7 +90,7 @@ def reached(address: str, progress: bool) -> Iterator[Any]:
 
     found = _identity(address)
     threads = [worker["nthreads"] for worker in found["workers"].values()]
-    with Client(address, timeout=f"{SECONDS}s", set_as_default=False) as client:
+    with _quiet(), Client(address, timeout=f"{SECONDS}s", set_as_default=False) as client:
         waiting = "" if threads else " yet: the sweep waits for some"
         _say(f"Dask: {len(threads)} workers at {address}{waiting}; {_dashboard(client)}", progress)
         yield client
