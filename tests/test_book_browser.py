@@ -4,6 +4,8 @@ import pytest
 
 from eecore.evidence import interval
 from eecore.inference import budget_table, exit_taken, outcome, score
+from eecore.pages.explorer import THRESHOLDS
+from eecore.pages.explorer_pictures import SHOWN
 from eecore.plotting import regime_style
 from eecore.training import Store, grid, sweep
 from execute import ROOT, profile_parameters
@@ -127,25 +129,28 @@ def test_shares_and_pictures_are_those_of_exit_taken(home, results):
     tab_to(home, "regime")
     home.keyboard.press("Home")  # disjoint, the first of the list
     tab_to(home, "slider")
-    home.keyboard.press("ArrowRight")
-    threshold = float(home.locator(".ex-value").inner_text())
+    home.keyboard.press("Home")
     runs = [run for run in results if (run.run.dataset, run.run.regime) == ("digits", "disjoint")]
-    taken = [exit_taken(score(run.test_logits), threshold) for run in runs]
-    rows = home.locator(".ex-exits tr").all()
-    assert len(rows) == len(runs[0].macs)
-    pictures = 0
-    for k, row in enumerate(rows):
-        share = sum(int((t == k).sum()) for t in taken) / sum(len(t) for t in taken)
-        assert float(row.locator("td").first.inner_text().removesuffix(" %")) == pytest.approx(100 * share, abs=0.051)
-        for image in row.locator("img").all():
-            said = image.get_attribute("alt").split(", ")
-            sample, label, answer = (int(word.split()[-1]) for word in said[:3])
-            assert int(taken[0][sample]) == k
-            assert int(runs[0].test_labels[sample]) == label
-            assert int(runs[0].test_logits[k, sample].argmax()) == answer
-            assert said[3] == ("right" if answer == label else "wrong")
-            pictures += 1
-    assert pictures == 16
+    scores = [score(run.test_logits) for run in runs]
+    read = """() => [...document.querySelectorAll('.ex-exits tr')].map((row) =>
+        [row.querySelector('td').textContent, [...row.querySelectorAll('img')].map((image) => image.alt)])"""
+    for threshold in THRESHOLDS:
+        assert float(home.locator(".ex-value").inner_text()) == threshold
+        taken = [exit_taken(each, threshold) for each in scores]
+        rows = home.evaluate(read)
+        assert len(rows) == len(runs[0].macs)
+        assert sum(len(pictures) for _, pictures in rows) == SHOWN
+        for k, (shown, pictures) in enumerate(rows):
+            share = sum(int((t == k).sum()) for t in taken) / sum(len(t) for t in taken)
+            assert float(shown.removesuffix(" %")) == pytest.approx(100 * share, abs=0.051)
+            for alt in pictures:
+                *words, right = alt.split(", ")
+                sample, label, answer = (int(word.split()[-1]) for word in words)
+                assert int(taken[0][sample]) == k
+                assert int(runs[0].test_labels[sample]) == label
+                assert int(runs[0].test_logits[k, sample].argmax()) == answer
+                assert right == ("right" if answer == label else "wrong")
+        home.keyboard.press("ArrowRight")
 
 
 def test_the_budget_moves_by_keyboard_and_shows_what_the_budget_table_gives(home, results):

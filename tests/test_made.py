@@ -197,6 +197,15 @@ def test_closed_shapes_letters_and_curves_stay():
     assert '<use href="#a" x="1.23" y="2"/>' in found
 
 
+def test_a_style_that_recurs_becomes_a_class():
+    shape = '<path d="M 0 0 L 1 1 " style="fill: none; stroke: #dddddd"/>'
+    sheet = '<defs><style type="text/css">*{stroke-linecap: butt}</style></defs>'
+    found = light_svg.lighter(f'<svg>{sheet}{shape * 3}<path style="x: y"/></svg>')
+    assert ".a{fill:none;stroke:#dddddd}</style>" in found
+    assert found.count('<path d="M0 0l1 1" class="a"/>') == 3
+    assert '<path style="x:y"/>' in found
+
+
 def curves_of_the_quick_size():
     rng, t = np.random.default_rng(0), np.linspace(0, 1, 100)
     return pd.concat([

@@ -5,6 +5,7 @@ neighbours; positions are rounded, far below what a screen shows; names, letters
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
@@ -33,7 +34,7 @@ def lighter(svg: str) -> str:
     svg = re.sub(r' style="[^"]*"', lambda found: re.sub(r"([:;]) ", r"\1", found.group()), svg)
     svg = svg.replace("xlink:href", "href").replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "")
     svg = re.sub(r"\s*(<|/?>)\s*", r"\1", re.sub(r"\s+", " ", svg)).replace(" />", "/>")
-    return _short_names(re.sub(r"<g>(<[^<>]*/>)</g>", r"\1", svg))
+    return _short_names(_classes(re.sub(r"<g>(<[^<>]*/>)</g>", r"\1", svg)))
 
 
 def as_data_uri(svg: str) -> str:
@@ -144,6 +145,15 @@ def _glyph(found: re.Match[str]) -> str:
 
 def _rounded(text: str, digits: int) -> str:
     return re.sub(rf"(\.\d{{{digits}}})\d+", r"\1", text)
+
+
+def _classes(svg: str) -> str:
+    """A style that occurs again and again is said once, as a class."""
+    counts = Counter(re.findall(r' style="([^"]*)"', svg))
+    often = {style: _name(i) for i, style in enumerate(style for style, n in counts.items() if n > 2)}
+    rules = "".join(f".{name}{{{style}}}" for style, name in often.items())
+    svg = re.sub(r' style="([^"]*)"', lambda f: f' class="{often[f[1]]}"' if f[1] in often else f.group(), svg)
+    return svg.replace("</style>", f"{rules}</style>", 1)
 
 
 def _short_names(svg: str) -> str:
