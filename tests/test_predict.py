@@ -111,6 +111,16 @@ def test_a_threshold_is_rounded_as_offline(samples):
     assert offline_exits.tolist() == [3] * samples
 
 
+@pytest.mark.parametrize("off", [0.0, 1e-7, -1e-7, 5e-5, -5e-5, 9.9e-5, 1.1e-4, -1.1e-4, 0.01, -0.01])
+def test_one_sample_near_its_threshold_leaves_as_offline(off):
+    model, (x, _) = network(), batch(12)
+    for i in range(12):
+        scores = score(model(x[i : i + 1]))
+        for k in range(3):
+            limit = min(1.0, max(0.0, float(scores[k, 0]) + off))
+            assert torch.equal(predict(model, x[i : i + 1], threshold=limit).taken, exit_taken(scores, limit))
+
+
 # --- what is computed
 
 

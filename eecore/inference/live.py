@@ -23,6 +23,7 @@ __all__ = ["Left", "live"]
 
 Segment: TypeAlias = tuple[list[nn.Module], nn.Module]  # what lies between two exits, and the head of the second
 Seen: TypeAlias = list[Tensor]  # logits of each exit so far, of the samples that were computed there
+CLEAR = 1e-4  # much more than two ways to compute one probability differ by
 
 
 class Left(NamedTuple):
@@ -105,12 +106,16 @@ def _one(segments: list[Segment], x: Tensor, rule: ExitRule, limits: list[float]
     """`live` of one sample, which needs no book of who is where: what that costs is much beside a small network."""
     state: State = x
     memory: Memory = ()
-    reached = [0] * len(segments)
+    reached, last = [0] * len(segments), len(segments) - 1
+    quick = isinstance(rule, Named) and rule.name == "confidence"
     for k, segment in enumerate(segments):
         state, logits = _step(segment, state, seen[-1] if seen else None)
         seen.append(logits)
-        found, reached[k] = _judged(rule, logits, k, memory, len(segments)), 1
-        if k == len(segments) - 1 or float(found.score) > _rounded(limits[k], found.score):
+        reached[k] = 1
+        if quick and k < last and float(logits.float().softmax(1).amax()) < limits[k] - CLEAR:
+            continue  # far from leaving: no need for the score to the last bit
+        found = _judged(rule, logits, k, memory, len(segments))
+        if k == last or float(found.score) > _rounded(limits[k], found.score):
             break
         memory = found.memory
     taken = torch.full((1,), k, device=x.device)

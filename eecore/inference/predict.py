@@ -4,7 +4,6 @@ Axes: K exits, N samples, C classes (or outputs of a regression).
 """
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from eecore.inference.checks import Number, Numbers, check_macs
 from eecore.inference.live import Left, live
 from eecore.inference.protocol import Rule
 from eecore.models import MultiExit
+from eecore.models.backbone import is_count
 from eecore.shapes import Int
 
 __all__ = ["mean_macs", "predict"]
@@ -57,14 +57,18 @@ def predict(
         >>> left.taken.tolist(), left.reached
         ([0, 0, 0, 0, 0], [5, 0, 0, 0, 0])
     """
-    if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
+    if not is_count(batch_size):
         raise SettingError(f"batch_size: expected an integer from 1 up, got {batch_size!r}")
     if len(x) <= batch_size:
         return live(model, x, rule, threshold, task, waste)
     parts = [live(model, part, rule, threshold, task, waste) for part in x.split(batch_size)]
-    taken, answers, scores = (torch.cat([part[i] for part in parts]) for i in range(3))
-    reached, computed = ([sum(column) for column in zip(*(part[i] for part in parts), strict=True)] for i in (3, 4))
-    return Left(taken, answers, scores, reached, computed)
+    return Left(
+        torch.cat([part.taken for part in parts]),
+        torch.cat([part.answers for part in parts]),
+        torch.cat([part.scores for part in parts]),
+        [sum(column) for column in zip(*(part.reached for part in parts), strict=True)],
+        [sum(column) for column in zip(*(part.computed for part in parts), strict=True)],
+    )
 
 
 def mean_macs(taken: Int[Tensor, " N"] | Sequence[int], macs: Numbers) -> float:
