@@ -122,8 +122,8 @@ SMALL = {
     "train-heads": lambda: training.phase("heads", ">= 25", 1, 100, "resnet_nano"),
     "train-steps": lambda: training.steps(1, 100, "resnet_nano"),
     "train-accuracy": lambda: training.accuracy(2, 1, SYNTHETIC, "resnet_nano"),
-    "sweep-workers": lambda: scale.sweep_workers(2, 1, 1),
-    "seeds": lambda: scale.seeds(1, 1, 1),
+    "sweep-workers": lambda: scale.sweep_workers(2, 1, 1, ("synthetic", "mlp_nano")),
+    "seeds": lambda: scale.seeds(2, 1, 1, ("synthetic", "mlp_nano")),
 }
 
 
