@@ -13,10 +13,12 @@ import torch
 from bench.measure import Row, in_turn, ratios, row, seconds
 from eecore.training import Run, Store, grid, sweep
 
+CASE = ("mnist1d", "vit_nano")
 
-def runs_of(seeds: int, epochs: int, threads: int = 1) -> list[Run]:
-    """The case, a run for each seed."""
-    return grid(["mnist1d"], ["vit_nano"], ["joint"], range(seeds), epochs=epochs, threads=threads)
+
+def runs_of(case: tuple[str, str], seeds: int, epochs: int, threads: int = 1) -> list[Run]:
+    """A run for each seed of a case, which is a data set and a model."""
+    return grid([case[0]], [case[1]], ["joint"], range(seeds), epochs=epochs, threads=threads)
 
 
 def fresh_sweep(runs: Sequence[Run], **named: object) -> float:
@@ -25,22 +27,22 @@ def fresh_sweep(runs: Sequence[Run], **named: object) -> float:
         return seconds(lambda: sweep(runs, Store(folder), progress=False, **named))  # type: ignore[arg-type]
 
 
-def warm() -> int:
+def warm(case: tuple[str, str]) -> int:
     """What a worker does before it is measured: torch, the model and the data are there afterwards."""
-    fresh_sweep(runs_of(1, 1), workers=1)
+    fresh_sweep(runs_of(case, 1, 1), workers=1)
     return torch.get_num_threads()
 
 
-def sweep_workers(seeds: int = 4, epochs: int = 2, repeats: int = 3) -> list[Row]:
+def sweep_workers(seeds: int = 4, epochs: int = 2, repeats: int = 3, case: tuple[str, str] = CASE) -> list[Row]:
     """How many times as fast two workers are as one, both of Dask, both started before."""
     from dask.distributed import Client  # an optional library
 
-    runs = runs_of(seeds, epochs)
+    runs = runs_of(case, seeds, epochs)
     with cluster(1) as one, cluster(2) as two:
         addresses = {"one": one.scheduler_address, "two": two.scheduler_address}
         for address in addresses.values():
             with Client(address, set_as_default=False) as client:
-                client.run(warm)
+                client.run(warm, case)
 
         def measured(name: str) -> float:
             return fresh_sweep(runs, engine="dask", scheduler=addresses[name])
@@ -67,12 +69,12 @@ def cluster(workers: int) -> Any:
     )
 
 
-def seeds(count: int = 2, epochs: int = 2, repeats: int = 3) -> list[Row]:
+def seeds(count: int = 2, epochs: int = 2, repeats: int = 3, case: tuple[str, str] = CASE) -> list[Row]:
     """Seeds in processes of one thread each against one after the other with two threads; starting them included."""
     took = in_turn(
         {
-            "threads": lambda: fresh_sweep(runs_of(count, epochs, threads=2), workers=1),
-            "processes": lambda: fresh_sweep(runs_of(count, epochs), workers=2),
+            "threads": lambda: fresh_sweep(runs_of(case, count, epochs, threads=2), workers=1),
+            "processes": lambda: fresh_sweep(runs_of(case, count, epochs), workers=2),
         },
         repeats,
         warm_up=False,

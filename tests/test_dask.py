@@ -148,7 +148,7 @@ def in_thread(function, *arguments, **named):
 def test_a_worker_killed_in_the_middle_costs_no_phase_and_doubles_none(tmp_path):
     """Every phase is begun once; the killed one twice, and it goes on at its last stored epoch."""
     store, journal = Store(tmp_path / "store"), tmp_path / "journal"
-    runs = grid(["synthetic"], ["mlp_nano"], ["disjoint", "mixed"], [0, 1], epochs=60)
+    runs = grid(["synthetic"], ["mlp_nano"], ["disjoint", "mixed"], [0, 1], epochs=40)
     with cluster() as here, Client(here) as client:
         client.register_plugin(Journal(journal))
         thread, found = in_thread(sweep, runs, store, engine="dask", scheduler=here.scheduler_address, progress=False)
@@ -162,7 +162,7 @@ def test_a_worker_killed_in_the_middle_costs_no_phase_and_doubles_none(tmp_path)
         assert store.has(key, "weights")
         assert store.record(key, "partial") is None
         phase = store.record(key, "weights")["phases"][-1]
-        assert [row["epoch"] for row in phase["history"]] == list(range(60))  # no epoch missing or twice
+        assert [row["epoch"] for row in phase["history"]] == list(range(40))  # no epoch missing or twice
     begun = [line.split() for line in journal.read_text().splitlines()]
     times = Counter((trains, seed) for trains, seed, _, _ in begun)
     assert len(times) == len(distinct(runs))
@@ -181,7 +181,7 @@ def test_a_task_whose_workers_all_die_is_one_line_and_what_was_finished_stays(tm
     import dask
 
     store = Store(tmp_path / "store")
-    runs = grid(["synthetic"], ["mlp_nano"], ["mixed"], [0, 1], epochs=60)
+    runs = grid(["synthetic"], ["mlp_nano"], ["mixed"], [0, 1], epochs=40)
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         cluster() as here,
