@@ -9,10 +9,9 @@ K exits, N samples, C classes.
 import copy
 import ctypes
 import gc
-import json
-import subprocess
-import sys
+import multiprocessing
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from bench import plain
 from bench.analysis import BUDGETS, logits_that_grow_surer
 from bench.measure import Row, ratios, row
 from bench.training import PLAIN_RECIPE, random_images, reference
-from eecore.errors import SettingError, choose
+from eecore.errors import SettingError
 from eecore.inference import (
     budget_table,
     budgeted_batch,
@@ -42,7 +41,7 @@ from eecore.training import Phase
 from eecore.training.loop import train_phase
 from eecore.training.optim import torch_settings
 
-ROOT = Path(__file__).resolve().parents[1]
+PROCESSES = multiprocessing.get_context("forkserver")
 STATUS = Path("/proc/self/status")
 
 
@@ -124,19 +123,17 @@ def logits_peak(name: str, samples: int, exits: int, classes: int) -> float:
         return peak_of(functions(logits, y, macs)[name]) / logits.nbytes
 
 
-def in_process(case: str, *sizes: object) -> float:
-    """`case` measured in a process of its own."""
-    words = [sys.executable, "-m", "bench.memory", case, *map(str, sizes)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SettingError(f"memory: {case} failed: {done.stderr.strip().splitlines()[-1]}")
-    return float(json.loads(done.stdout))
+def in_process(work: Callable[..., float], *arguments: object) -> float:
+    """`work` in a process of its own: a copy of one that has imported all, but has not trained."""
+    PROCESSES.set_forkserver_preload(["bench.memory", "torch._dynamo"])
+    with ProcessPoolExecutor(1, mp_context=PROCESSES) as pool:
+        return pool.submit(work, *arguments).result()
 
 
-def training(repeats: int = 3, samples: int = 1000, name: str = "resnet_ref") -> list[Row]:
+def training(repeats: int = 3, samples: int = 300, name: str = "resnet_ref") -> list[Row]:
     """Peak of joint training, one epoch, against the plain loop that trains the backbone alone."""
     cases: tuple[str, ...] = ("plain", "backbone", "all", "heads")
-    turns = [{case: in_process(case, samples, name) for case in cases} for _ in range(repeats)]
+    turns = [{case: in_process(training_peak, case, samples, name) for case in cases} for _ in range(repeats)]
     peaks = {case: [turn[case] for turn in turns] for case in cases}
     rows = [row("memory, plain backbone, epoch", [peak / 1e6 for peak in peaks["plain"]], "MB", "the reference")]
     for case in cases[1:]:
@@ -153,19 +150,5 @@ def of_logits(
     """Peak of each function of stored logits, beside these: a second copy of them would be 1 and more."""
     size = f"{samples} x {exits} exits x {classes} classes"
     names = only or list(functions(*logits_that_grow_surer(100, exits, classes)))
-    found = {name: [in_process(name, samples, exits, classes) for _ in range(repeats)] for name in names}
+    found = {name: [in_process(logits_peak, name, samples, exits, classes) for _ in range(repeats)] for name in names}
     return [row(f"memory, {name}, {size}", found[name], "x", "the logits, float16", "<= 1.0") for name in names]
-
-
-def main(case: str, *sizes: str) -> None:
-    """Measure one case in this process and print it."""
-    if case in ("plain", "backbone", "all", "heads"):
-        print(json.dumps(training_peak(case, int(sizes[0]), sizes[1])))
-        return
-    numbers = [int(size) for size in sizes]
-    names = list(functions(*logits_that_grow_surer(100, *numbers[1:])))
-    print(json.dumps(logits_peak(choose("case", case, names), *numbers)))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -23,6 +23,7 @@ from eecore.shapes import Float, Int
 __all__ = ["BUDGETS", "budget_table", "choose_threshold", "solve"]
 
 BUDGETS = (0.25, 0.5, 0.75, 1.0, float("inf"))
+PART_ELEMENTS = 2**20  # scores of several draws that are worked on at a time: 4 MiB
 
 
 def choose_threshold(curve_frame: pd.DataFrame, budget_macs: Number) -> float:
@@ -151,6 +152,11 @@ def solve_draws(certainty: Float[Tensor, "R K N"], shares: np.ndarray) -> Float[
         shares: (K,) for all draws, or (R, K) for each; of `budget_shares`.
     """
     draws, exits, samples = certainty.shape
+    step = max(1, PART_ELEMENTS // samples)
+    if draws > step:  # draw by draw the same, in less memory
+        each = np.broadcast_to(shares, (draws, exits))
+        parts = [solve_draws(certainty[r : r + step], each[r : r + step]) for r in range(0, draws, step)]
+        return torch.cat(parts)
     leave_by = torch.from_numpy(np.ceil(shares.cumsum(axis=-1) * samples - 1e-9).clip(0, samples).astype(np.int64))
     inside = torch.ones(draws, samples, dtype=torch.bool)
     thresholds = torch.zeros(draws, exits)

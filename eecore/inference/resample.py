@@ -81,12 +81,12 @@ def resampled_budgets(
         raise SettingError(f"sizes: expected integers from 1 to the {total} samples that there are, got {list(sizes)}")
     scores, correct = score_and_correct(test_logits, test_labels, rule)
     on_test, cost = curve(test_logits, test_labels, macs, rule), check_macs(macs, len(scores))
-    left_by, limits = _left_by(certainty), np.asarray(budgets, dtype=np.float64) * backbone_macs
+    highest, limits = certainty.cummax(dim=0).values, np.asarray(budgets, dtype=np.float64) * backbone_macs
     orders = draws(total, resamples, seed)
     rows: list[tuple[np.ndarray, ...]] = []
     for n in sizes:
         members = torch.as_tensor(orders[: 1 if n == total else resamples, :n])
-        mean_cost, drawn = _costs(left_by, members, cost), certainty[:, members].transpose(0, 1).contiguous()
+        mean_cost, drawn = _costs(highest, members, cost), certainty[:, members].transpose(0, 1).contiguous()
         for limit in limits:
             rows.append(_one(mean_cost, limit, on_test))
             shares = budget_shares(cost, limit) if limit >= cost[0] else None
@@ -107,21 +107,18 @@ def _frame(rows: list[tuple[np.ndarray, ...]], sizes: Sequence[int], budgets: Se
     return pd.DataFrame({**names, "draw": np.concatenate([np.arange(n) for n in counts]), **dict(values)})
 
 
-def _left_by(certainty: Float[Tensor, "K N"]) -> Bool[Tensor, "T K N"]:
-    """Whether a sample has left by each exit, at 100 even thresholds; by the last one everyone has."""
-    limits = torch.as_tensor(even_thresholds(), dtype=certainty.dtype)  # compared in the type of the scores
-    left = certainty.cummax(dim=0).values > limits[:, None, None]
-    left[:, -1] = True
-    return left
+def _costs(highest: Float[Tensor, "K N"], members: Int[Tensor, "R n"], cost: np.ndarray) -> np.ndarray:
+    """Mean cost of each draw at each of 100 even thresholds, (R, T). Counts below 2^24 are exact in float32.
 
-
-def _costs(left_by: Bool[Tensor, "T K N"], members: Int[Tensor, "R n"], cost: np.ndarray) -> np.ndarray:
-    """Mean cost of each draw at each threshold, (R, T). Counts below 2^24 are exact in float32."""
-    samples = left_by.shape[2]
-    chosen = torch.zeros(len(members), samples).scatter_(1, members, 1.0)
-    each = [chosen @ by_exit.T.float() for by_exit in left_by.unbind(dim=1)]  # exit by exit: a float takes four bytes
-    left = torch.stack(each, dim=2).double().numpy()  # (R, T, K)
-    return np.diff(left, axis=2, prepend=0.0) @ cost / members.shape[1]
+    A sample has left by an exit where its highest score so far passes the threshold; by the last one everyone has.
+    Exit by exit, as a table of T x K x N would take more memory than the logits.
+    """
+    limits = torch.as_tensor(even_thresholds(), dtype=highest.dtype)[:, None]  # compared in the type of the scores
+    chosen = torch.zeros(len(members), highest.shape[1]).scatter_(1, members, 1.0)
+    left = [(sure > limits).float() @ chosen.T for sure in highest[:-1]]  # (T, R) of each exit
+    left.append(torch.full((len(limits), len(members)), float(members.shape[1])))
+    counts = torch.stack(left, dim=2).transpose(0, 1).double().numpy()  # (R, T, K)
+    return np.diff(counts, axis=2, prepend=0.0) @ cost / members.shape[1]
 
 
 def _one(mean_cost: np.ndarray, limit: float, on_test: pd.DataFrame) -> tuple[np.ndarray, ...]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from eecore.errors import SettingError
-from eecore.inference.budget import budget_shares, solve_draws
+from eecore.inference.budget import PART_ELEMENTS, budget_shares, solve_draws
 from eecore.inference.checks import Number, Numbers, check_macs
 from eecore.inference.curve import score_and_correct
 from eecore.inference.protocol import Rule
@@ -111,6 +111,10 @@ def leaving_at(
     """
     draws, exits = thresholds.shape
     samples = scores.shape[1]
+    step = max(1, PART_ELEMENTS // samples)
+    if draws > step:
+        parts = [leaving_at(part, scores, correct) for part in thresholds.split(step)]
+        return np.concatenate([left for left, _ in parts]), np.concatenate([right for _, right in parts])
     inside = torch.ones(draws, samples, dtype=torch.bool)
     right, left = np.zeros(draws), np.zeros((draws, exits))
     for k in range(exits):
