@@ -1,5 +1,6 @@
 """How sure it is that a risk is within a limit, from the number of losses among n samples."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -24,7 +25,7 @@ def _bentkus(n: int, epsilon: float) -> np.ndarray:
     r = np.minimum(np.arange(n + 1) / n, epsilon)
     with np.errstate(divide="ignore", invalid="ignore"):
         kl = np.where(r > 0, r * np.log(r / epsilon), 0.0) + (1 - r) * np.log((1 - r) / (1 - epsilon))
-    return np.minimum(np.minimum(np.exp(-n * kl), np.e * _binomial(n, epsilon)), 1.0)
+    return np.minimum(np.minimum(np.exp(-n * kl), math.e * _binomial(n, epsilon)), 1.0)
 
 
 BOUNDS: dict[str, Callable[[int, float], np.ndarray]] = {
