@@ -13,7 +13,6 @@ import torch
 from bench.measure import Row, in_turn, ratios, row, seconds
 from eecore.training import Run, Store, grid, sweep
 
-
 CASE = ("mnist1d", "vit_nano")
 
 
