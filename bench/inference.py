@@ -49,6 +49,7 @@ def one(repeats: int = 200, name: str = "resnet_ref") -> list[Row]:
     measured = {
         "plain": lambda: plain(x),
         "predict": lambda: predict(plain, x, threshold=1.0),
+        "scored": lambda: score(plain(x)),
         "backbone": lambda: plain.forward_to(x, last),
         "first": lambda: predict(plain, x, threshold=0.0),
         "plain folded": lambda: quick(x_last),
@@ -57,6 +58,7 @@ def one(repeats: int = 200, name: str = "resnet_ref") -> list[Row]:
     with torch_settings(1):
         took = in_turn({title: timed(quietly(work)) for title, work in measured.items()}, repeats)
     same = ratios(took["predict"], took["plain"])
+    scored = ratios(took["predict"], took["scored"])
     alone = ratios(took["predict"], took["backbone"])
     left = ratios(took["first"], took["backbone"])
     also = ratios(took["predict folded"], took["plain folded"])
@@ -64,6 +66,7 @@ def one(repeats: int = 200, name: str = "resnet_ref") -> list[Row]:
     return [
         row("batch 1, plain network, all exits", took["plain"], "s", "the reference"),
         row("batch 1, nobody leaves", same, "x", "plain network, all exits", "<= 1.03"),
+        row("batch 1, nobody leaves, against scores too", scored, "x", "plain network, all exits and their scores"),
         row("batch 1, nobody leaves, against the backbone", alone, "x", "the backbone and its last head"),
         row("batch 1, leaves at the first exit", left, "x", "the backbone and its last head"),
         row("batch 1, nobody leaves, folded and channels last", also, "x", "the same network, all exits"),
