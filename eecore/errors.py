@@ -4,7 +4,7 @@ import difflib
 import reprlib
 from collections.abc import Iterable
 
-LONGEST = 600  # characters of a message
+LONGEST = 1000  # characters of a message
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 _SHORT.maxlong = 40

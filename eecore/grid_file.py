@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from eecore.errors import SettingError, choose
+from eecore.errors import SettingError, choose, shown
 from eecore.parameters import CHECKS, integer
 from eecore.training import Recipe, Run, default_recipe, grid, recipes
 from eecore.training.settings import check_device
@@ -19,7 +19,7 @@ DEFAULTS: dict[str, Any] = {
 
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise SettingError(f"{name}: expected a text, got {value!r}")
+        raise SettingError(f"{name}: expected a text, got {shown(value)}")
     return value
 
 
@@ -27,13 +27,15 @@ def _exits(name: str, value: object) -> str | tuple[int, ...]:
     if isinstance(value, list) and value and all(type(item) is int for item in value):
         return tuple(value)
     if not isinstance(value, str):
-        raise SettingError(f"{name}: expected 'every', 'every:2', 'macs:4' or a list of block indices, got {value!r}")
+        raise SettingError(
+            f"{name}: expected 'every', 'every:2', 'macs:4' or a list of block indices, got {shown(value)}"
+        )
     return value
 
 
 def _recipe(name: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise SettingError(f"{name}: expected settings such as {{lr: 0.001}}, got {value!r}")
+        raise SettingError(f"{name}: expected settings such as {{lr: 0.001}}, got {shown(value)}")
     try:
         Recipe(**{str(key): item for key, item in value.items()})
     except SettingError as error:
@@ -43,7 +45,7 @@ def _recipe(name: str, value: object) -> dict[str, Any]:
 
 def _yes_or_no(name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise SettingError(f"{name}: expected true or false, got {value!r}")
+        raise SettingError(f"{name}: expected true or false, got {shown(value)}")
     return value
 
 

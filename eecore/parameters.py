@@ -148,7 +148,7 @@ def _place(value: object) -> None:
 
 def _exits(name: str, value: object) -> str:
     if not isinstance(value, str):
-        raise SettingError(f"{name}: expected a description such as 'every:2' or 'macs:4', got {value!r}")
+        raise SettingError(f"{name}: expected a description such as 'every:2' or 'macs:4', got {shown(value)}")
     return value
 
 

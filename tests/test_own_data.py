@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eecore import data, notebook
+from eecore import data, made
 from eecore.data import own, registry
 from eecore.errors import DataError, SettingError
 from eecore.parameters import check_parameters
@@ -337,7 +337,7 @@ def test_notebooks_take_own_data(tmp_path: Path) -> None:
         check_parameters({}, {"datasets": ["image:/x"]})
     with pytest.raises(DataError, match="is not a folder"):  # a parameter is looked at before anything is trained
         check_parameters({}, {"datasets": [f"{name}/none"]})
-    assert notebook._data_line(name).startswith("pets (84/12/24 samples in train/validation/test, sha256 ")
+    assert made._data_line(name).startswith("pets (84/12/24 samples in train/validation/test, sha256 ")
 
 
 def test_image_size_writes_the_option() -> None:

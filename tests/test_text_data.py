@@ -281,7 +281,7 @@ def test_wordlang_words_belong_to_one_language() -> None:
 
 
 def test_wordlang_notices_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wordlang, "iter_wordlist", lambda code, size: [f"{code}word{c}" for c in "abc"])
+    monkeypatch.setattr("wordfreq.iter_wordlist", lambda code, size: [f"{code}word{c}" for c in "abc"])
     with pytest.raises(DataError, match="wordlang: the package's lists of words is damaged or another version"):
         wordlang.make()
 
