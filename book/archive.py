@@ -3,7 +3,6 @@
 The same commit and the same build give the same bytes: files are sorted, and each has the time of the commit.
 """
 
-import argparse
 import hashlib
 import re
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 import eecore
 from build import build
 from eecore import data
-from execute import PROFILES, ROOT, BuildError
+from execute import ROOT, BuildError, hand_over
 
 FINGERPRINT = re.compile(
     r"(\w+) \([\d/]+ samples in train/validation/test, sha256 ([0-9a-f]{12})"
@@ -138,16 +137,8 @@ def archive(profile: str) -> Path:
 
 
 def main() -> int:
-    """The command line; 0 when all went well, 1 with a line that says what did not."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="quick", help=f"one of {', '.join(PROFILES)}")
-    try:
-        target = archive(parser.parse_args().profile)
-    except BuildError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"The archive is {target}, {target.stat().st_size / 2**20:.1f} MB")
-    return 0
+    """The command line."""
+    return hand_over(__doc__, "archive", archive)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Execute notebooks with papermill: two at a time, only what has changed, one line for what is wrong."""
 
+import argparse
 import concurrent.futures
 import hashlib
 import json
@@ -8,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -197,6 +199,25 @@ def _why(executed: Path, stderr: str) -> str:
 
 def _plain(traceback: list[str]) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(traceback))
+
+
+def hand_over(about: str | None, what: str, make: Callable[[str], Path]) -> int:
+    """The command line of a script that makes one file of a profile's book; 0, or 1 with a line that says why not.
+
+    Args:
+        about: for --help.
+        what: it is, for the last line.
+        make: profile -> the file.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--profile", default="quick", help=f"one of {', '.join(PROFILES)}")
+    try:
+        target = make(parser.parse_args().profile)
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"The {what} is {target}, {target.stat().st_size / 2**20:.1f} MB")
+    return 0
 
 
 def execute_all(jobs: list[Job], folder: Path, at_once: int = 2) -> dict[str, float]:

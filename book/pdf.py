@@ -1,6 +1,5 @@
 """The whole book as one PDF, printed by Chromium. `make pdf` calls this."""
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from build import build, render
 from eecore import __version__
 from eecore.provenance import commit
-from execute import PROFILES, ROOT, BuildError
+from execute import ROOT, BuildError, hand_over
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
@@ -75,23 +74,15 @@ def print_to(page: Path, target: Path, profile: str) -> None:
         started.close()
 
 
-def main() -> int:
-    """The command line; 0 when all went well, 1 with a line that says what did not."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="quick", help=f"one of {', '.join(PROFILES)}")
-    profile = parser.parse_args().profile
-    try:
-        browser()
-        build(profile)
-        target = ROOT / "build" / f"eecore-book-{profile}.pdf"
-        print("Printing ...", flush=True)
-        print_to(one_page(profile), target, profile)
-    except BuildError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"The PDF is {target}, {target.stat().st_size / 2**20:.1f} MB")
-    return 0
+def pdf(profile: str) -> Path:
+    """Build the book where it is not up to date, and print it."""
+    browser()
+    build(profile)
+    target = ROOT / "build" / f"eecore-book-{profile}.pdf"
+    print("Printing ...", flush=True)
+    print_to(one_page(profile), target, profile)
+    return target
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(hand_over(__doc__, "PDF", pdf))

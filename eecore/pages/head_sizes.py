@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from eecore import data, models, tables
+from eecore import models, tables
 from eecore.errors import SettingError
 from eecore.pages import contrasts
 from eecore.pages.sensitivity import Varied
@@ -57,16 +57,7 @@ def plan(
 
 def described(run: Run) -> dict[str, object]:
     """Size and cost of a run's network, see `eecore.models.describe`."""
-    info = data.info(run.dataset)
-    return models.describe(
-        run.model,
-        kind=info.kind,
-        shape=info.shape,
-        classes=run.outputs,
-        exits=run.exits,
-        head=run.head,
-        vocabulary=info.vocabulary,
-    )
+    return models.describe(run.model, **run.network)
 
 
 def asked(regimes: Sequence[str]) -> dict[str, tuple[str, str, str]]:

@@ -1,26 +1,19 @@
 """From a run to its result: find the longest stored prefix of the chain, train what is missing, keep the logits."""
 
-import datetime
 import functools
 import logging
-import platform
 import time
 from typing import Any
 
-import numpy
-import safetensors
-import torch
 from tqdm import tqdm
 
 from eecore import data, models
-from eecore.training.costs import phase_macs
-from eecore.training.identity import identity, prefix_keys
+from eecore.training.chain_records import about, phase_record, progress_record, resumed
+from eecore.training.identity import prefix_keys
 from eecore.training.loop import Progress, split_logits
-from eecore.training.objectives.names import SEPARATE
 from eecore.training.optim import derived_seed, torch_settings
 from eecore.training.pace import Pace, Paused
 from eecore.training.parallel import train_phase
-from eecore.training.phases import Phase
 from eecore.training.result import Result, initial_model, is_snapshot_epoch, snapshot_name
 from eecore.training.settings import Run
 from eecore.training.store import Entry, Store
@@ -162,7 +155,7 @@ def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry
             _keep_state(run, store, keys[i], progress, pace)
 
     began = time.perf_counter()
-    start = _resumed(store, keys[i])
+    start = resumed(store, keys[i])
     pace.phase_begins()
     bar.update(start.epoch if start else 0)
     progress = train_phase(
@@ -179,10 +172,10 @@ def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry
         on_epoch=keep,
         keeps=keeps,
     )
-    done = _phase_record(run, phase, model, progress, len(dataset.train), time.perf_counter() - began)
+    done = phase_record(run, phase, model, progress, len(dataset.train), time.perf_counter() - began)
     phases = [*(before[1]["phases"] if before else []), done]
     tensors = {name: t.detach().clone() for name, t in model.state_dict().items()}
-    return tensors, {**_about(run, keys[: i + 1]), "phases": phases}
+    return tensors, {**about(run, keys[: i + 1]), "phases": phases}
 
 
 def _keep_state(run: Run, store: Store, key: str, progress: Progress, pace: Pace) -> None:
@@ -191,73 +184,10 @@ def _keep_state(run: Run, store: Store, key: str, progress: Progress, pace: Pace
     if weights:
         if run.snapshots and is_snapshot_epoch(progress.epoch):  # first: what goes on from the state has it then
             store.put(key, snapshot_name(progress.epoch), weights, {"epoch": progress.epoch})
-        store.put(key, "partial", progress.tensors, _progress_record(progress))
+        store.put(key, "partial", progress.tensors, progress_record(progress))
         pace.state_stored()
         if pace.is_over():
             raise Paused(f"the time is up after {progress.epoch} epochs of a phase")
-
-
-def _progress_record(progress: Progress) -> dict[str, Any]:
-    best = None if progress.best == float("inf") else progress.best
-    return {"epoch": progress.epoch, "history": progress.history, "best": best, "waited": progress.waited}
-
-
-def _resumed(store: Store, key: str) -> Progress | None:
-    """The progress of a run that was killed, or None."""
-    entry = store.get(key, "partial")
-    if entry is None:
-        return None
-    tensors, record = entry
-    best = float("inf") if record["best"] is None else record["best"]
-    return Progress(record["epoch"], tensors, record["history"], best, record["waited"])
-
-
-def _phase_record(
-    run: Run, phase: Phase, model: models.MultiExit, progress: Progress, samples: int, wall: float
-) -> dict[str, Any]:
-    info = data.info(run.dataset)
-    assert run.recipe is not None
-    size = min(run.recipe.batch_size, samples)
-    steps = progress.epoch * (samples // size)
-    macs = phase_macs(
-        model,
-        info.shape,
-        info.kind,
-        phase=phase,
-        epochs=progress.epoch,
-        steps=steps,
-        batch=size,
-        cached_samples=samples if run.fixed_inputs else None,
-        separate=run.recipe.gradients in SEPARATE,
-        teacher=run.recipe.distillation is not None,
-        weighed=run.recipe.weights == "l2w",
-    )
-    return {
-        **phase.described(),
-        "epochs_done": progress.epoch,
-        "steps": steps,
-        "macs": macs,
-        "seconds": sum(row["seconds"] for row in progress.history),
-        "wall_seconds": wall,
-        "history": progress.history,
-    }
-
-
-def _about(run: Run, keys: list[str]) -> dict[str, Any]:
-    """Provenance: the settings and where, when and with what they were run."""
-    return {
-        "identity": identity(run),
-        "prefix_keys": keys,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": numpy.__version__,
-            "safetensors": safetensors.__version__,
-        },
-        "processor": platform.processor() or platform.machine(),
-        "device": torch.cuda.get_device_name(run.device) if run.device.startswith("cuda") else "cpu",
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
 
 
 def _evaluate(run: Run, store: Store, keys: list[str], entry: Entry | None) -> None:

@@ -22,17 +22,7 @@ from eecore.training.store import Store
 
 def initial_model(run: Run) -> models.MultiExit:
     """The network that `run` starts from, on the CPU; the same for every regime of one seed."""
-    info = data.info(run.dataset)
-    model = models.build(
-        run.model,
-        kind=info.kind,
-        shape=info.shape,
-        classes=run.outputs,
-        exits=run.exits,
-        head=run.head,
-        seed=run.seed,
-        vocabulary=info.vocabulary,
-    )
+    model = models.build(run.model, **run.network, seed=run.seed)
     if run.pretrained is not None:
         pretrained.load(model, run.pretrained)
     return model

@@ -1,7 +1,7 @@
 """Settings of a run: frozen and validated; anything unknown stops at once with one line."""
 
 import functools
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -15,19 +15,17 @@ from eecore.training.recipe import Recipe, Settings, check_recipe, default_recip
 from eecore.training.regimes import phases_of, regime, regimes
 
 
+def _network(dataset: str, exits: str | tuple[int, ...], head: str, outputs: int) -> dict[str, Any]:
+    """What `models.build` and `models.describe` need beside the model's name."""
+    info = data.info(dataset)
+    about = {"kind": info.kind, "shape": info.shape, "vocabulary": info.vocabulary}
+    return {**about, "classes": outputs, "exits": exits, "head": head}
+
+
 @functools.cache
 def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str, outputs: int) -> int:
     """Stop where data, backbone, exits and head do not fit each other; the number of exits where they do."""
-    info = data.info(dataset)
-    described = models.describe(
-        model,
-        kind=info.kind,
-        shape=info.shape,
-        classes=outputs,
-        exits=exits,
-        head=head,
-        vocabulary=info.vocabulary,
-    )
+    described = models.describe(model, **_network(dataset, exits, head, outputs))
     return len(cast(list[int], described["exits"]))
 
 
@@ -35,22 +33,11 @@ def _check_pretrained(run: "Run") -> None:
     """Stop where the weights to start from do not fit, or would leave the last exit untrained."""
     assert run.pretrained is not None
     assert run.phases is not None
-    info = data.info(run.dataset)
-    model = models.build(
-        run.model,
-        kind=info.kind,
-        shape=info.shape,
-        classes=info.classes,
-        exits=run.exits,
-        head=run.head,
-        vocabulary=info.vocabulary,
-        device="meta",
-    )
-    whole = pretrained.check(model, run.pretrained)
+    whole = pretrained.check(models.build(run.model, **run.network, device="meta"), run.pretrained)
     if not whole and all(phase.trains == "heads" for phase in run.phases):
         raise SettingError(
             f"regime: {run.regime!r} never trains the last exit, and {run.pretrained} has none for the "
-            f"{info.classes} classes of {run.dataset}; use disjoint"
+            f"{data.info(run.dataset).classes} classes of {run.dataset}; use disjoint"
         )
 
 
@@ -143,6 +130,11 @@ class Run(Settings):
         if self.pretrained is not None:
             _check_pretrained(self)
         return self
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What `models.build` and `models.describe` need beside the model's name."""
+        return _network(self.dataset, self.exits, self.head, self.outputs)
 
     @property
     def augment(self) -> str:

@@ -1,0 +1,85 @@
+"""What a chain writes beside its tensors: where a phase stands, what a phase cost, with what a run was made."""
+
+import datetime
+import platform
+from typing import Any
+
+import numpy
+import safetensors
+import torch
+
+from eecore import data, models
+from eecore.training.costs import phase_macs
+from eecore.training.identity import identity
+from eecore.training.loop import Progress
+from eecore.training.objectives.names import SEPARATE
+from eecore.training.phases import Phase
+from eecore.training.settings import Run
+from eecore.training.store import Store
+
+__all__ = ["about", "phase_record", "progress_record", "resumed"]
+
+
+def progress_record(progress: Progress) -> dict[str, Any]:
+    """What is written beside the tensors of an interrupted phase."""
+    best = None if progress.best == float("inf") else progress.best
+    return {"epoch": progress.epoch, "history": progress.history, "best": best, "waited": progress.waited}
+
+
+def resumed(store: Store, key: str) -> Progress | None:
+    """The progress of a run that was killed, or None."""
+    entry = store.get(key, "partial")
+    if entry is None:
+        return None
+    tensors, record = entry
+    best = float("inf") if record["best"] is None else record["best"]
+    return Progress(record["epoch"], tensors, record["history"], best, record["waited"])
+
+
+def phase_record(
+    run: Run, phase: Phase, model: models.MultiExit, progress: Progress, samples: int, wall: float
+) -> dict[str, Any]:
+    """What is written of a finished phase: what it trained, what it cost, its history; `wall` in seconds."""
+    info = data.info(run.dataset)
+    assert run.recipe is not None
+    size = min(run.recipe.batch_size, samples)
+    steps = progress.epoch * (samples // size)
+    macs = phase_macs(
+        model,
+        info.shape,
+        info.kind,
+        phase=phase,
+        epochs=progress.epoch,
+        steps=steps,
+        batch=size,
+        cached_samples=samples if run.fixed_inputs else None,
+        separate=run.recipe.gradients in SEPARATE,
+        teacher=run.recipe.distillation is not None,
+        weighed=run.recipe.weights == "l2w",
+    )
+    return {
+        **phase.described(),
+        "epochs_done": progress.epoch,
+        "steps": steps,
+        "macs": macs,
+        "seconds": sum(row["seconds"] for row in progress.history),
+        "wall_seconds": wall,
+        "history": progress.history,
+    }
+
+
+def about(run: Run, keys: list[str]) -> dict[str, Any]:
+    """Provenance: the settings and where, when and with what they were run."""
+    return {
+        "identity": identity(run),
+        "prefix_keys": keys,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+            "safetensors": safetensors.__version__,
+        },
+        "processor": platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name(run.device) if run.device.startswith("cuda") else "cpu",
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
