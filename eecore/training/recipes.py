@@ -140,6 +140,16 @@ _PRESETS = (
         "small images.",
     ),
     Preset(
+        "vit_short",
+        "vit",
+        "cifar10, cifar100",
+        30,
+        _changed(_VIT, batch_size=256, warmup=0.1, ema=None, augment="crop_flip", mixup=None, cutmix=None),
+        "Touvron et al. 2021 (DeiT), arXiv:2012.12877; Loshchilov and Hutter 2019, arXiv:1711.05101",
+        "For few epochs: vit_cifar without the augmentation, mixing and average that pay in long training only; batch, "
+        "warm-up and length are ours.",
+    ),
+    Preset(
         "msdnet_cifar",
         "msdnet",
         "cifar10, cifar100",
