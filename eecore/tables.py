@@ -132,6 +132,8 @@ def mean_and_interval(
     table.columns.name = None
     if "regime" in table:
         table["regime"] = [regime_style(name).label for name in table["regime"]]
+    if columns == "regime":
+        table = table.rename(columns=lambda name: name if name in rows else regime_style(str(name)).label)
     return table.fillna("–")
 
 

@@ -9,6 +9,7 @@ from eecore.evidence import Estimate, interval, verdict
 from eecore.plotting import regime_style
 
 _SAID = {"higher": "**higher**", "lower": "**lower**", "not told apart": "**not told apart**"}
+_FROM_ZERO = {"higher": " than zero", "lower": " than zero", "not told apart": " from zero"}
 
 
 def over_seeds(frame: pd.DataFrame) -> str:
@@ -53,7 +54,7 @@ def in_words(differences: pd.DataFrame, what: str, unit: str = " points", scale:
         numbers = f"{mean}{unit}, {f'95 % interval {low} to {high}' if row.n > 1 else 'no interval'}, n = {row.n}"
         cell = row.label.rsplit(" · ", 1)[0] if paired else row.label
         who = f", {_pair(row.a, row.b)}" if paired else ""
-        lines.append(f"- {cell}, {what}{who}: {_SAID[said]} ({numbers})")
+        lines.append(f"- {cell}, {what}{who}: {_SAID[said]}{'' if paired else _FROM_ZERO[said]} ({numbers})")
     return "\n".join(lines)
 
 
@@ -76,7 +77,8 @@ def tally(differences: pd.DataFrame, cells: str = "data and model") -> str:
     for (a, b), part in differences.groupby(["a", "b"], sort=False):
         counted = Counter(verdicts(part))
         sentences.append(
-            f"{_pair(a, b)}: of {len(part)} combinations of {cells}, {counted['higher']} higher, "
+            f"{_pair(a, b)}: of {len(part)} combination{'' if len(part) == 1 else 's'} of {cells}, "
+            f"{counted['higher']} higher, "
             f"{counted['lower']} lower, {counted['not told apart']} not told apart."
         )
     return "\n\n".join(sentences)
@@ -89,7 +91,8 @@ def agreement(differences: pd.DataFrame, column: str) -> str:
     table = judged.pivot(index=keys, columns=column, values="verdict")
     same = int((table.nunique(axis=1) == 1).sum())
     opposite = int(sum({"higher", "lower"} <= set(row) for row in table.to_numpy().tolist()))
-    names = " and ".join(map(str, table.columns))
+    *most, last = [str(name) for name in table.columns] or [""]
+    names = f"{', '.join(most)} and {last}" if most else last
     return (
         f"Under {names}, {same} of {len(table)} comparisons of regimes have the same verdict, and {opposite} have "
         f"opposite ones (higher under one, lower under another)."

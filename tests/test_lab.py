@@ -421,7 +421,7 @@ def test_the_papers_numbers_stand_beside_ours(place, monkeypatch):
     last = 100 * found.exits.query("split == 'test' and regime == 'mixed' and exit == exit.max()")["accuracy"]
     assert table.loc["mixed", "ours, last exit (%)"].startswith(f"{last.mean():.2f} ± ")
     how = table.loc["mixed", "how ours was made"]
-    assert how.startswith("2 + 2 epochs a phase instead of early stopping; adamw, lr 0.002, cosine, batches of 16")
+    assert how.startswith("phases of 2 + 2 epochs instead of early stopping; adamw, lr 0.002, cosine, batches of 16")
     assert "seeds 0, 1 instead of about four; on cpu" in how
 
 

@@ -92,7 +92,7 @@ def test_differences_and_their_words():
     said = words.in_words(found, "first exit").splitlines()
     assert "*mixed* against *joint*: **higher** (+10.7 points, 95 % interval +9.2 to +12.1, n = 3)" in said[0]
     assert "**lower**" in said[1]
-    assert "of 1 combinations of data and model, 1 higher, 0 lower, 0 not told apart" in words.tally(found)
+    assert "of 1 combination of data and model, 1 higher, 0 lower, 0 not told apart" in words.tally(found)
 
 
 @pytest.mark.parametrize(

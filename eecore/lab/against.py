@@ -67,7 +67,7 @@ def differences(part: Records) -> str:
         return "no record yet"
     made = part.provenance
     said = [
-        f"{_each(made['epochs'])} epochs a phase instead of early stopping",
+        f"phases of {_each(made['epochs'])} epochs instead of early stopping",
         _each(made["recipe"]),
         f"seeds {', '.join(map(str, sorted(made['seed'].unique())))} instead of about four",
         f"on {_each(made['device'])}",

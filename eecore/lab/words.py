@@ -27,7 +27,7 @@ def count_in_words(found: Records, what: str) -> str:
     if not len(found):
         return f"There are no records {what} so far: this section has nothing to show."
     names = found.provenance["title"].unique()
-    devices = ", ".join(found.provenance["device"].unique())
+    devices = ", ".join("CPU" if name == "cpu" else name for name in found.provenance["device"].unique())
     return f"{len(found)} records {what}: {'; '.join(names)}. Trained on: {devices}."
 
 

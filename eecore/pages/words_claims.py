@@ -40,9 +40,11 @@ def counts_in_words(verdicts: pd.DataFrame, what: str = "claims") -> str:
     """How many claims (or readings) are supported, contradicted and undecided, a sentence for each source."""
     sentences = []
     for source, part in verdicts.groupby("source", sort=False):
-        counted = Counter(part["verdict"])
+        known = part[part["measured"] > 0]
+        counted = Counter(known["verdict"])
         told = ", ".join(f"{counted[said]} {said}" for said in (SUPPORTED, CONTRADICTED, UNDECIDED))
-        sentences.append(f"From {SOURCES.get(str(source), source)}, of {len(part)} {what}: {told}.")
+        left = f", {len(part) - len(known)} not measured" if len(known) < len(part) else ""
+        sentences.append(f"From {SOURCES.get(str(source), source)}, of {len(part)} {what}: {told}{left}.")
     return " ".join(sentences)
 
 

@@ -83,7 +83,7 @@ def violations_in_words(violations: pd.DataFrame) -> str:
         else:
             said = (
                 f"violated in {often:.0%} of {len(part)} networks, there by {excess / often:.2f} nats in the mean: "
-                f"between two blocks of one network, differences of that size are none in information"
+                f"a difference of that size between two blocks of one network says nothing about information"
             )
         lines.append(f"- {quantity}, {estimator}: {said}")
     return "\n".join(lines)

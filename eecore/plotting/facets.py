@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, differences
 from eecore.plotting.numbers import curve_numbers, drawn_numbers, remember
+from eecore.plotting.style import regime_style
 
 
 def facets(
@@ -43,7 +44,8 @@ def facets(
                 ax.set_axis_off()
                 continue
             draw(part, ax, **options)
-            ax.set_title(f"{column}, {row}")
+            named = {columns: column, rows: row}.items()
+            ax.set_title(", ".join(regime_style(str(v)).label if of == "regime" else str(v) for of, v in named))
             if j:
                 ax.set_ylabel("")
             if i < len(down) - 1:
