@@ -4,6 +4,11 @@ The reference case is that of training: resnet_ref with pooled heads, images of 
 network is `model(x)`, which evaluates all exits and stops nowhere; its scores are not computed. Everything runs in
 torch's inference mode, which makes both quicker. Thresholds are solved for the samples at hand, so that their mean cost
 is what a row says; r is a fraction of the MACs of the network with all its exits.
+
+Time is not proportional to MACs: early blocks, with few channels on large maps, take more of it than their share. What
+a batch that leaves could take at best is therefore a row of its own ("their ways"). A whole batch of 256 takes up to
+twice as long in a fresh process, which gives its memory back and gets it anew, as in one that has grown; batches of 64
+feel that less.
 """
 
 from collections.abc import Callable
@@ -19,6 +24,7 @@ from eecore.training.optim import torch_settings
 
 COSTS = (0.3, 0.5, 0.8)
 TOGETHER = 64  # samples that `predict` runs at once
+WAYS = "for each sample the plain network as far as the exit where it leaves, with that head alone"
 
 
 def quietly(work: Callable[[], object]) -> Callable[[], object]:
@@ -82,24 +88,30 @@ def batch(repeats: int = 7, samples: int = 256, name: str = "resnet_ref") -> lis
     with torch_settings(1), torch.inference_mode():
         scores = score(plain(x))
         limits = {r: solve(scores, macs, r * macs[-1]) for r in COSTS}
-        spent = {r: mean_macs(exit_taken(scores, limit), macs) / macs[-1] for r, limit in limits.items()}
+        taken = {r: exit_taken(scores, limit) for r, limit in limits.items()}
+    spent = {r: mean_macs(exits, macs) / macs[-1] for r, exits in taken.items()}
     measured: dict[str, Callable[[], object]] = {
         "plain": lambda: plain(x),
         "plain in parts": lambda: [plain(part) for part in x.split(TOGETHER)],
         "backbone": lambda: plain.forward_to(x, plain.n_exits - 1),
         "folded in parts": lambda: [quick(part) for part in x_last.split(TOGETHER)],
     }
+    for k in range(plain.n_exits):
+        measured[f"to exit {k}"] = lambda k=k: [plain.forward_to(part, k) for part in x.split(TOGETHER)]
     for r, limit in limits.items():
         measured[f"{r}"] = lambda limit=limit: predict(plain, x, threshold=limit, batch_size=TOGETHER)
         measured[f"{r} folded"] = lambda limit=limit: predict(quick, x_last, threshold=limit, batch_size=TOGETHER)
     with torch_settings(1):
         took = in_turn({title: timed(quietly(work)) for title, work in measured.items()}, repeats)
-    title = f"batch {samples}"
+    title, to_exits = f"batch {samples}", [took[f"to exit {k}"] for k in range(plain.n_exits)]
     rows = [row(f"{title}, plain network, all exits", took["plain"], "s", "the reference")]
     for r in COSTS:
         of_plain, name_r = ratios(took[f"{r}"], took["plain"]), f"{title}, r = {spent[r]:.2f}"
         rows.append(row(name_r, of_plain, "x", "plain network, whole batch; r + 0.10", f"<= {r + 0.1:.2f}"))
         rows.append(row(f"{name_r}, against the backbone", ratios(took[f"{r}"], took["backbone"]), "x", "whole batch"))
+        shares = torch.bincount(torch.as_tensor(taken[r]), minlength=plain.n_exits) / samples
+        ways = [sum(p * t for p, t in zip(shares.tolist(), turn, strict=True)) for turn in zip(*to_exits, strict=True)]
+        rows.append(row(f"{name_r}, against their ways", ratios(took[f"{r}"], ways), "x", WAYS))
         parts = f"plain network, {TOGETHER} at a time too"
         rows.append(row(f"{name_r}, {TOGETHER} at a time", ratios(took[f"{r}"], took["plain in parts"]), "x", parts))
         also = ratios(took[f"{r} folded"], took["folded in parts"])

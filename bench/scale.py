@@ -6,12 +6,12 @@ that nothing is there already. A machine with fewer than two cores that nobody e
 
 import tempfile
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from bench.measure import Row, in_turn, ratios, row, seconds
 from eecore.training import Run, Store, grid, sweep
+from eecore.training.scheduler import local_processes
 
 CASE = ("mnist1d", "vit_nano")
 
@@ -38,7 +38,7 @@ def sweep_workers(seeds: int = 4, epochs: int = 2, repeats: int = 3, case: tuple
     from dask.distributed import Client  # an optional library
 
     runs = runs_of(case, seeds, epochs)
-    with cluster(1) as one, cluster(2) as two:
+    with local_processes(1) as one, local_processes(2) as two:
         addresses = {"one": one.scheduler_address, "two": two.scheduler_address}
         for address in addresses.values():
             with Client(address, set_as_default=False) as client:
@@ -54,19 +54,6 @@ def sweep_workers(seeds: int = 4, epochs: int = 2, repeats: int = 3, case: tuple
         row(f"{what}, one worker", took["one"], "s", "the reference"),
         row(f"{what}, two workers", faster, "x", "one worker / two workers, started before", ">= 1.8"),
     ]
-
-
-def cluster(workers: int) -> Any:
-    """Workers of one thread each."""
-    from dask.distributed import LocalCluster
-
-    return LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        memory_limit=0,
-        dashboard_address="localhost:0",
-        silence_logs="CRITICAL",
-    )
 
 
 def seeds(count: int = 2, epochs: int = 2, repeats: int = 3, case: tuple[str, str] = CASE) -> list[Row]:

@@ -181,7 +181,7 @@ def differences(
         names = dict(zip(by, cell, strict=True))
         for a, b in pairs:
             found = paired_difference(part, value, column, a, b, pair=("seed",))
-            label = " · ".join([*_shown(names), f"{a} − {b}"])
+            label = " · ".join([*_shown(names), " − ".join([*_shown({column: a}), *_shown({column: b})])])
             estimate = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n, "p": found.p}
             out.append({**names, "a": a, "b": b, "label": label, **estimate})
     return pd.DataFrame(out, columns=[*by, "a", "b", "label", "mean", "low", "high", "n", "p"])

@@ -94,10 +94,7 @@ def test_a_table_and_a_sentence_of_the_front():
     assert table["front of last exit"].tolist() == ["yes, 2 of 2", "–, 1 of 2", "yes, 1 of 2", "–, 0 of 2"]
     assert table["last exit"].iloc[3] == "60.0 ± 0.0"
     said = words_training.front_in_words(points)
-    assert (
-        said
-        == "- m, last exit: on the front are of joint 2 of its 2, of mixed 0 of its 1, of disjoint 0 of its 1 points"
-    )
+    assert said == "- m, last exit, points on the front: joint 2 of 2, mixed 0 of 1, disjoint 0 of 1"
     one = pareto.front_table(pareto.fronts(frame().query("seed == 0")), ["last exit"])
     assert one["last exit"].iloc[0] == "50.0"  # one seed has no interval
 

@@ -65,7 +65,7 @@ def _page(content: str, anchor: str, label: str, caption: str) -> str:
     parts = [
         f'<figure class="eecore-explorer" id="{known}"><style>{web("explorer.css")}</style>',
         LIVE.format(id=known),
-        "<noscript><p>This drawing needs JavaScript. The figures of this page show the same curves.</p></noscript>",
+        "<noscript><p>This drawing needs JavaScript. The page on accuracy against cost has its curves.</p></noscript>",
         f"<figcaption><strong>{label}.</strong> {html.escape(caption)}</figcaption>",
         f'<script type="application/json" class="ex-data">{made}</script>',
         f"<script>{web('explorer.js')}eecoreExplorer({json.dumps(anchor)});</script></figure>",

@@ -60,7 +60,7 @@ def compared(
             label = f"{regime_style(a).label} − {regime_style(b).label}"
             values = each.loc[each["pair"] == label, "difference"]
             if not values.empty:
-                about = {**names, "a": a, "b": b, "label": " · ".join([*map(str, names.values()), f"{a} − {b}"])}
+                about = {**names, "a": a, "b": b, "label": " · ".join([*map(str, names.values()), label])}
                 rows.append({**about, **_row(values, level)})
     table = pd.DataFrame(rows)
     if table.empty:

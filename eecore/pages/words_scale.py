@@ -3,6 +3,7 @@
 import pandas as pd
 
 from eecore.pages.scale import BYTES, Images, chain_days, enough_workers
+from eecore.plotting import regime_style
 
 __all__ = ["bottleneck_words", "memory_words", "needs_table", "plan_table", "plan_words", "speed_table"]
 
@@ -15,10 +16,10 @@ def needs_table(needs: pd.DataFrame, batch: int) -> pd.DataFrame:
             "parameters (10⁶)": [f"{n / 1e6:.1f}" for n in needs["parameters"]],
             "exits": [str(n) for n in needs["exits"]],
             "10⁹ MACs an image, first exit": [f"{n / 1e9:.3g}" for n in needs["first_macs"]],
-            "last exit": [f"{n / 1e9:.3g}" for n in needs["last_macs"]],
+            "10⁹ MACs an image, last exit": [f"{n / 1e9:.3g}" for n in needs["last_macs"]],
             "weights, gradients, moments (GB)": [f"{n / 1e9:.2f}" for n in needs["state_bytes"]],
             "kept for an image (MB)": [f"{n / 1e6:.0f}" for n in needs["kept_bytes"]],
-            f"with a batch of {batch}, bf16 (GB)": [f"{n / 1e9:.1f}" for n in needs["batch_bytes"]],
+            f"with a batch of {batch}, kept in 16 bits (GB)": [f"{n / 1e9:.1f}" for n in needs["batch_bytes"]],
             "seconds an image here": [f"{s:.2g}" for s in needs["seconds"]],
             "10⁹ MACs a second here": [f"{n / 1e9:.0f}" for n in needs["macs_per_second"]],
         }
@@ -42,7 +43,7 @@ def plan_table(tasks: pd.DataFrame, needs: pd.DataFrame) -> pd.DataFrame:
                 "model": row.model,
                 "phases": row.task,
                 "waits for": row.before or "nothing",
-                "of the regimes": row.regimes,
+                "of the regimes": "; ".join(regime_style(name).label for name in row.regimes.split(", ")),
                 "hours, one accelerator": f"{row.hours:.1f}",
                 "days, one core here": f"{row.hours * tasks.attrs['speed'] * 1e12 / here[row.model] / 24:,.0f}",
             }

@@ -37,7 +37,7 @@ def added_in_words(added: pd.DataFrame) -> str:
         each = "; ".join(f"n = {size}: {_scaled(estimate)}" for size, estimate in found.items())
         lines.append(
             f"- *{against}*, accuracy that it adds to that of a threshold from n validation samples: {each} "
-            f"({_unit(part, found[ALL])}). Beside all validation samples it reads an accuracy that is "
+            f"({_unit(part, found[ALL])}). Compared with all validation samples, its accuracy is "
             f"{said[verdict(found[ALL])]} ours."
         )
     return "\n".join(lines)
@@ -77,9 +77,10 @@ def methods_in_words(frame: pd.DataFrame) -> str:
     for size in dict.fromkeys(frame.loc[frame["method"] == ONE, "size"]):
         part = difference.xs(size, level="size").reset_index()
         gain, used = (over_cells(part, name, CELL) for name in ("accuracy", "used"))
-        said = {"higher": "**more accurate**", "lower": "**less accurate**"}.get(verdict(gain), "**not told apart**")
+        known = {"higher": "**more accurate**", "lower": "**less accurate**"}
+        said = known.get(verdict(gain), "**not told apart** from one for all")
         lines.append(
-            f"- n = {size}: one threshold per exit is {said} ({_scaled(gain)}), for "
-            f"{_scaled(used, ' % of the budget')} more cost ({_unit(part, gain)})."
+            f"- n = {size}: one threshold per exit is {said} ({_scaled(gain)}), and costs "
+            f"{_scaled(used, ' % of the budget')} more ({_unit(part, gain)})."
         )
     return "\n".join(lines)

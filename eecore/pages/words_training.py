@@ -62,7 +62,7 @@ def left_out(differences: pd.DataFrame) -> str:
     if missing.empty:
         return f"All {len(runs)} runs lie within the costs of the reference."
     which = sorted({(row.model, row.regime, row.epochs) for row in missing.itertuples()})
-    named = "; ".join(f"{model}, {regime}, {epochs} epochs a phase" for model, regime, epochs in which)
+    named = "; ".join(f"{model}, {regime_style(name).label}, {epochs} epochs a phase" for model, name, epochs in which)
     return (
         f"{len(missing)} of {len(runs)} runs cost less or more than any run of the reference and are left out: {named}."
     )
@@ -153,10 +153,10 @@ def front_in_words(points: pd.DataFrame) -> str:
     for (model, outcome), part in points.groupby(["model", "outcome"], sort=False):
         shares = part.groupby("regime", sort=False)["front"].agg(["sum", "size"])
         named = [
-            f"{regime_style(str(regime)).label} {kept} of its {size}"
+            f"{regime_style(str(regime)).label} {kept} of {size}"
             for regime, (kept, size) in zip(shares.index, shares.to_numpy().tolist(), strict=True)
         ]
-        lines.append(f"- {model}, {outcome}: on the front are of {', of '.join(named)} points")
+        lines.append(f"- {model}, {outcome}, points on the front: {', '.join(named)}")
     return "\n".join(lines)
 
 

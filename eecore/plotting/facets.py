@@ -13,6 +13,9 @@ from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, differences
 from eecore.plotting.numbers import curve_numbers, drawn_numbers, remember
 from eecore.plotting.style import regime_style
 
+WIDEST = 10.0  # inches of a figure: a page shows 720 pixels, on which wider ones have letters below 7 points
+LETTER = 0.095  # inches of a title's letter, about
+
 
 def facets(
     frame: pd.DataFrame,
@@ -29,13 +32,14 @@ def facets(
         frame: long; every part that belongs to one panel is passed to `draw`.
         draw: function of (frame, ax), such as eecore.plotting.accuracy_cost.
         columns, rows: columns of the frame.
-        panel: width and height of a panel, inches.
+        panel: width and height of a panel, inches; narrower where the figure would be wider than WIDEST.
         options: passed on to `draw`.
     Returns:
         The figure, with one legend below the panels.
     """
     across, down = list(frame[columns].unique()), list(frame[rows].unique())
-    size = (panel[0] * max(1, len(across)), panel[1] * len(down))
+    wide = min(panel[0], WIDEST / max(1, len(across)))
+    size = (wide * max(1, len(across)), panel[1] * len(down))
     figure, axes = plt.subplots(len(down), len(across), figsize=size, squeeze=False)
     for i, row in enumerate(down):
         for j, column in enumerate(across):
@@ -45,7 +49,8 @@ def facets(
                 continue
             draw(part, ax, **options)
             named = {columns: column, rows: row}.items()
-            ax.set_title(", ".join(regime_style(str(v)).label if of == "regime" else str(v) for of, v in named))
+            said = [regime_style(str(v)).label if of == "regime" else str(v) for of, v in named]
+            ax.set_title((", " if len(", ".join(said)) * LETTER < wide else ",\n").join(said))
             if j:
                 ax.set_ylabel("")
             if i < len(down) - 1:
@@ -102,13 +107,19 @@ def forests(
         quantity, unit, scale: of the x axis, as in eecore.plotting.differences.
     """
     rows = max(len(part) for part in parts.values())
-    size = (4.6 * len(parts) + 2.6, 0.27 * rows + 1.3)
+    letters = max((len(str(label)) for part in parts.values() for label in part["label"]), default=0)
+    size = (min(WIDEST, 0.08 * letters + 3.8 * len(parts)), 0.27 * rows + 1.3)
     figure, axes = plt.subplots(1, len(parts), figsize=size, squeeze=False, sharex=True)
     for j, (title, part) in enumerate(parts.items()):
         differences(part, axes[0, j], quantity, unit, scale)
         axes[0, j].set_title(title)
+        axes[0, j].locator_params(axis="x", nbins=5)
         if j:
             axes[0, j].set_yticklabels([])
+    if len(parts) > 1:  # said once, for it is wider than a panel
+        figure.supxlabel(axes[0, 0].get_xlabel(), fontsize=11)
+        for ax in axes.flat:
+            ax.set_xlabel("")
     return remember(figure, parts)
 
 

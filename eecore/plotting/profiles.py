@@ -140,9 +140,9 @@ def heat_map(
             red, green, blue, _ = shown.cmap(shown.norm(cells[i, j]))
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
             text = f"{cells[i, j]:.{digits}f}{'*' if stars.iloc[i, j] == 1 else ''}"
-            ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
-    ax.set_xticks(range(len(columns)), [str(name) for name in columns])
-    ax.set_yticks(range(len(rows)), [str(name) for name in rows])
+            ax.text(j, i, text, ha="center", va="center", fontsize=9.5, color="white" if dark else "black")
+    ax.set_xticks(range(len(columns)), [regime_style(name).label if x == "regime" else str(name) for name in columns])
+    ax.set_yticks(range(len(rows)), [regime_style(name).label if y == "regime" else str(name) for name in rows])
     ax.set_xlabel(x if xlabel is None else xlabel)
     ax.set_ylabel(y if ylabel is None else ylabel)
     ax.grid(visible=False)

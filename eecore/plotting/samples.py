@@ -35,7 +35,7 @@ def gallery(frame: pd.DataFrame, x: np.ndarray) -> Figure:
     if x.ndim not in (3, 4):
         raise SettingError(f"x: expected images (N, C, H, W) or sequences (N, C, L), got {tuple(x.shape)}")
     kinds, labels = list(dict.fromkeys(frame["kind"])), list(dict.fromkeys(frame["label"]))
-    size = (0.95 * len(labels) + 0.6, 1.3 * len(kinds) + 0.3)
+    size = (0.85 * len(labels) + 0.6, 1.2 * len(kinds) + 0.3)
     figure, axes = plt.subplots(len(kinds), len(labels), figsize=size, squeeze=False)
     for (kind, label), part in frame.groupby(["kind", "label"], sort=False):
         row, column = kinds.index(kind), labels.index(label)

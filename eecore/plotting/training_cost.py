@@ -14,7 +14,7 @@ from eecore.plotting.style import regime_order, regime_style
 __all__ = ["value_against_training"]
 
 _COSTS = {  # column: what its axis says, and what numbers are multiplied by
-    "training_macs": ("10⁹ multiply-adds of the whole training", 1e-9),
+    "training_macs": ("10⁹ multiply-adds\nof the whole training", 1e-9),
     "training_seconds": ("seconds of the whole training", 1.0),
 }
 

@@ -41,11 +41,11 @@ def side_matrix(cells: pd.DataFrame, ax: Axes, rows: Sequence[str], scales: Mapp
         grid[i, j] = list(SIDES).index(cell.side)
         _, ink, sign = SIDES[cell.side]
         text = f"{sign} {abs(scales[cell.reading] * cell.mean):.1f}" if cell.side != "open" else "·"
-        ax.text(j, i, text, ha="center", va="center", fontsize=8, color=ink)
+        ax.text(j, i, text, ha="center", va="center", fontsize=8.5, color=ink)
     colours = ListedColormap([colour for colour, _, _ in SIDES.values()]).with_extremes(bad=NOT_MEASURED)
     shown = np.ma.masked_invalid(grid)
     ax.imshow(shown, cmap=colours, norm=BoundaryNorm([-0.5, 0.5, 1.5, 2.5], 3), aspect="auto")
-    ax.set_xticks(range(len(names)), [f"{d}\n{m}" for d, m in names], fontsize=8, rotation=90)
+    ax.set_xticks(range(len(names)), [f"{d}\n{m}" for d, m in names], fontsize=8.5, rotation=90)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
     ax.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
@@ -70,7 +70,7 @@ def side_matrices(
     if not sources:
         raise SettingError(f"cells: none of the sources {', '.join(titles)} has any")
     counts = [max(len(cells[cells["source"] == source].drop_duplicates(["dataset", "model"])), 2) for source in sources]
-    size = (0.62 * sum(counts) + 1.2 * len(sources) + 0.6, 0.3 * len(rows) + 2.3)
+    size = (0.5 * sum(counts) + 1.2 * len(sources) + 0.6, 0.3 * len(rows) + 2.3)
     figure, axes = plt.subplots(1, len(sources), figsize=size, squeeze=False, width_ratios=counts, sharey=True)
     for source, ax in zip(sources, axes.flat, strict=True):
         side_matrix(cells[cells["source"] == source], ax, rows, scales)

@@ -173,6 +173,7 @@ def runs_behind(found: pd.DataFrame) -> pd.DataFrame:
     for cell, part in frame.groupby(keys, sort=False):
         about = dict(zip(keys, cell, strict=True))
         for name in ("seeds", "regimes"):
-            about[name] = ", ".join(dict.fromkeys(word for text in part[name] for word in text.split(", ")))
+            words = dict.fromkeys(word for text in part[name] for word in text.split(", "))
+            about[name] = "; ".join(map(label, words)) if name == "regimes" else ", ".join(words)
         rows.append(about)
     return pd.DataFrame(rows)
