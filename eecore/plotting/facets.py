@@ -26,7 +26,7 @@ def facets(
     panel: tuple[float, float] = (4.2, 3.2),
     **options: Any,
 ) -> Figure:
-    """Draw one panel for each value of `columns` and `rows`; each has its own scale.
+    """Draw one panel for each value of `columns` and `rows` that the frame has; each has its own scale.
 
     Args:
         frame: long; every part that belongs to one panel is passed to `draw`.
@@ -38,23 +38,26 @@ def facets(
         The figure, with one legend below the panels.
     """
     across, down = list(frame[columns].unique()), list(frame[rows].unique())
+    parts = {
+        (row, column): frame[(frame[rows] == row) & (frame[columns] == column)] for row in down for column in across
+    }
+    parts = {named: part for named, part in parts.items() if len(part)}
     wide = min(panel[0], WIDEST / max(1, len(across)))
-    size = (wide * max(1, len(across)), panel[1] * len(down))
-    figure, axes = plt.subplots(len(down), len(across), figsize=size, squeeze=False)
-    for i, row in enumerate(down):
-        for j, column in enumerate(across):
-            part, ax = frame[(frame[rows] == row) & (frame[columns] == column)], axes[i, j]
-            if part.empty:
-                ax.set_axis_off()
-                continue
-            draw(part, ax, **options)
-            named = {columns: column, rows: row}.items()
-            said = [regime_style(str(v)).label if of == "regime" else str(v) for of, v in named]
-            ax.set_title((", " if len(", ".join(said)) * LETTER < wide else ",\n").join(said))
-            if j:
-                ax.set_ylabel("")
-            if i < len(down) - 1:
-                ax.set_xlabel("")
+    lines = -(-len(parts) // max(1, len(across)))
+    size = (wide * max(1, len(across)), panel[1] * lines)
+    figure, axes = plt.subplots(lines, len(across), figsize=size, squeeze=False)
+    for ax in axes.flat[len(parts) :]:
+        ax.set_axis_off()
+    for i, ((row, column), part) in enumerate(parts.items()):
+        ax = axes.flat[i]
+        draw(part, ax, **options)
+        named = {columns: column, rows: row}.items()
+        said = [regime_style(str(v)).label if of == "regime" else str(v) for of, v in named]
+        ax.set_title((", " if len(", ".join(said)) * LETTER < 0.85 * wide else ",\n").join(said))
+        if i % len(across):
+            ax.set_ylabel("")
+        if i + len(across) < len(parts):
+            ax.set_xlabel("")
     _one_legend(figure, axes.flat)
     return remember(figure, drawn_numbers(draw, frame, [rows, columns], **options))
 
@@ -67,8 +70,12 @@ def _one_legend(figure: Figure, axes: Iterable[Axes]) -> None:
     first, legend = drawn[0]
     handles, labels = first.get_legend_handles_labels()
     title = _common_title([other.get_title().get_text() for _, other in drawn])
-    across = max(2, int(figure.get_figwidth() / 2))
-    figure.legend(handles, labels, title=title, loc="outside lower center", ncols=min(len(labels), across))
+    columns = len(labels)
+    if sum(len(label) * LETTER + 0.6 for label in labels) > figure.get_figwidth():
+        columns = min(len(labels), max(2, int(figure.get_figwidth() / 2)))
+    order = [i for first_of in range(columns) for i in range(first_of, len(labels), columns)]  # lines, not columns
+    handles, labels = [handles[i] for i in order], [labels[i] for i in order]
+    figure.legend(handles, labels, title=title, loc="outside lower center", ncols=columns)
     for _, legend in drawn:
         legend.remove()
 

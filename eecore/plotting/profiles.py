@@ -1,5 +1,6 @@
 """A quantity along the network or over training: lines with intervals, and heat maps."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def profile(
     if log:
         ax.set_yscale("log")
     if all(float(value).is_integer() for value in frame[x].unique()):
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     ax.set_xlabel(x if xlabel is None else xlabel)
     ax.set_ylabel(y if ylabel is None else ylabel)
     low, high = min(counts, default=0), max(counts, default=0)
@@ -90,8 +91,9 @@ def _look(by: str, names: list[Any], index: int) -> dict[str, Any]:
         style = regime_style(str(name))
         return {"color": style.colour, "marker": style.marker, "label": style.label, "markersize": 5}
     share = index / max(1, len(names) - 1)
+    label = f"{by} {name}" if _numbers(names) else str(name)
     colour = colormaps["viridis"](0.9 * share) if _numbers(names) else colormaps["Dark2"](index % 8)
-    return {"color": colour, "marker": _MARKERS[index % len(_MARKERS)], "label": str(name), "markersize": 5}
+    return {"color": colour, "marker": _MARKERS[index % len(_MARKERS)], "label": label, "markersize": 5}
 
 
 def _numbers(names: list[Any]) -> bool:
@@ -141,7 +143,12 @@ def heat_map(
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
             text = f"{cells[i, j]:.{digits}f}{'*' if stars.iloc[i, j] == 1 else ''}"
             ax.text(j, i, text, ha="center", va="center", fontsize=9.5, color="white" if dark else "black")
-    ax.set_xticks(range(len(columns)), [regime_style(name).label if x == "regime" else str(name) for name in columns])
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    across = ax.get_position().width * figure.get_figwidth() / len(columns)  # inches of a column, at most
+    letters = max(7, int(0.6 * across / 0.085))
+    below = [regime_style(name).label if x == "regime" else str(name) for name in columns]
+    ax.set_xticks(range(len(columns)), [textwrap.fill(name, letters, break_long_words=False) for name in below])
     ax.set_yticks(range(len(rows)), [regime_style(name).label if y == "regime" else str(name) for name in rows])
     ax.set_xlabel(x if xlabel is None else xlabel)
     ax.set_ylabel(y if ylabel is None else ylabel)
