@@ -4,9 +4,13 @@ PYTHON ?= python3
 PROFILE ?= quick
 NB ?=
 ARGS ?=
+OWN ?=
 PORT ?= 8000
 PY := .venv/bin/python
 STAMP := .venv/.installed
+ifneq ($(OWN),)
+export EECORE_OWN := $(OWN)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help book pdf archive test notebook bench serve lint clean clean-all
@@ -19,6 +23,8 @@ help:
 	@echo 'make test      run all tests'
 	@echo 'make notebook  execute one notebook with your parameters and show where it is, for instance'
 	@echo '               make notebook NB=02_regimes ARGS="-p datasets [digits] -p seeds [0,1]"'
+	@echo '               make notebook NB=02_regimes OWN=own.py ARGS="-p regimes [joint,mixed,my_regime]"'
+	@echo '               (own.py registers my_regime; lists have no spaces)'
 	@echo 'make bench     measure speed against goals (15 minutes), or a part: make bench ARGS="--only rank"'
 	@echo 'make serve     show the rendered book on http://localhost:$(PORT)/'
 	@echo 'make lint      check style and types'

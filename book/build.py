@@ -27,6 +27,7 @@ from execute import (
     notebook_names,
     parse_parameters,
 )
+from own_page import own_page, rename
 from parameter_page import parameter_page
 
 BOOK = ROOT / "book"
@@ -61,7 +62,7 @@ def lay_out(folder: Path) -> None:
     for child in BOOK.iterdir():
         if child.name not in NOT_PAGES:
             kept |= mirror(child, folder / child.name)
-    kept |= bundle_mathjax(folder / "_bundled" / "_static" / "mathjax")
+    kept |= mirror(mathjax(), folder / "_bundled" / "_static" / "mathjax" / mathjax().name)
     kept |= written(folder / "parameters.md", parameter_page())
     kept |= {folder / "pages" / f"{name}.ipynb" for name in notebook_names()}
     for file in folder.rglob("*"):
@@ -69,13 +70,12 @@ def lay_out(folder: Path) -> None:
             file.unlink()
 
 
-def bundle_mathjax(target: Path) -> set[Path]:
-    """MathJax from its wheel, so that formulas render from disk and no other host is asked."""
+def mathjax() -> Path:
+    """MathJax in its wheel, so that formulas render from disk and no other host is asked."""
     spec = find_spec("mathjax")
     if spec is None or not spec.submodule_search_locations:
         raise BuildError("MathJax is missing: pip install django-static-mathjax==3.2.2.1, or make clean-all and again")
-    source = Path(spec.submodule_search_locations[0]) / "static" / "mathjax" / "es5"
-    return mirror(source / "tex-svg-full.js", target / "tex-svg-full.js")
+    return Path(spec.submodule_search_locations[0]) / "static" / "mathjax" / "es5" / "tex-svg-full.js"
 
 
 def render(source: Path, target: Path, builder: str = "html") -> Path:
@@ -176,8 +176,10 @@ def main() -> int:
             target = ROOT / "build" / arguments.profile / "own" / f"{job.name}.ipynb"
             print(f"Executing {NOTEBOOKS.name}/{job.name}.ipynb ...", flush=True)
             execute(job, target)
+            rename(target)
             numbers(target, target.parent)
-            print(f"{target}\n{as_html(target)}")
+            mirror(mathjax(), target.parent / mathjax().name)
+            print(f"{target}\n{own_page(target)}")
         else:
             print(f"The book is at {build(arguments.profile)}")
     except BuildError as error:
@@ -191,25 +193,6 @@ def main() -> int:
         return 1
     print(f"It took {time.perf_counter() - began:.0f} s")
     return 0
-
-
-def as_html(page: Path) -> Path:
-    """One executed notebook as a page that a browser opens."""
-    command = [
-        sys.executable,
-        "-m",
-        "jupyter",
-        "nbconvert",
-        "--to",
-        "html",
-        "--log-level",
-        "ERROR",
-        str(page),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BuildError(f"{page.name} was executed but not converted: {done.stderr.strip().splitlines()[-1]}")
-    return page.with_suffix(".html")
 
 
 if __name__ == "__main__":

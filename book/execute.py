@@ -2,6 +2,7 @@
 
 import argparse
 import concurrent.futures
+import difflib
 import hashlib
 import json
 import os
@@ -50,6 +51,7 @@ class Job:
             digest.update(module.read_bytes())
         digest.update((ROOT / "constraints.txt").read_bytes())
         digest.update(os.environ.get("EECORE_REPOSITORY", "").encode())
+        digest.update(_own().read_bytes() if _own().is_file() else b"")
         if "lab.records(" in self.source.read_text(encoding="utf-8"):
             for file in sorted(path for path in RECORDS.rglob("*") if path.is_file()):
                 digest.update(file.read_bytes())
@@ -89,19 +91,25 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
             values[rest[1]] = yaml.safe_load(rest[2])
             json.dumps(values[rest[1]], sort_keys=True)  # what cannot be written so has no place in a page's key
         except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # such as a date, or a list that holds itself
-            raise BuildError(f"{rest[1]}: {_shown(rest[2])} is neither a number, a word nor a list") from None
+            spaces = "; write lists without spaces, as in [0,1,2]" if rest[2].startswith("[") else ""
+            raise BuildError(f"{rest[1]}: {_shown(rest[2])} is neither a number, a word nor a list{spaces}") from None
         rest = rest[3:]
     return values
 
 
 def make_job(name: str, profile: str, extra: dict[str, Any]) -> Job:
     """A job whose notebook and parameter names exist."""
-    if name not in notebook_names():
-        raise BuildError(f"NB: {_shown(name)} is not known. Known: {', '.join(notebook_names())}")
+    names = notebook_names()
+    if name not in names:
+        near = [one for one in names if name and one.startswith(name)] or difflib.get_close_matches(name, names, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise BuildError(f"NB: {_shown(name)} is not known{hint} Known: {', '.join(names)}")
     known = list(papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb")))
     for parameter in extra:
         if parameter not in known:
             raise BuildError(f"parameter: {_shown(parameter)} is not known in {name}. Known: {', '.join(known)}")
+    if "seeds" in extra and "more_seeds" in known:
+        extra = {"more_seeds": [], **extra}  # who names the seeds means all of them
     return Job(name, {**profile_parameters(profile).get(name, {}), **extra})
 
 
@@ -170,6 +178,11 @@ def _tidy(page: nbformat.NotebookNode) -> None:
     accounts = [account for data in shown for account in ACCOUNT.findall(data["text/html"])]
     for data in shown:
         data["text/html"] = data["text/html"].replace(MARK, accounts[-1] if accounts else "")
+
+
+def _own() -> Path:
+    """The file of EECORE_OWN; a folder where there is none."""
+    return Path(os.environ.get("EECORE_OWN") or ".").expanduser()
 
 
 def _store() -> str:

@@ -10,8 +10,10 @@ Example:
 __version__ = "0.1.0"
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
+from eecore import own
 from eecore.errors import DataError, EecoreError, SettingError, StoreError, TrainingError
 from eecore.training import (
     Phase,
@@ -69,3 +71,7 @@ def __getattr__(name: str) -> object:
     if name in ("Recommendation", "recommend"):
         return getattr(importlib.import_module("eecore.recommendation.advice"), name)
     raise AttributeError(f"module 'eecore' has no attribute {name!r}")
+
+
+if sys.argv[:1] != ["-m"]:  # on the command line it is loaded where errors become a line
+    own.load()

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from eecore import cli_data, data, models
+from eecore import cli_data, data, models, own
 from eecore.cli_data import console
 from eecore.cli_export import EXAMPLE as EXPORT
 from eecore.cli_export import export_command
@@ -210,6 +210,7 @@ def main() -> None:
     """Run the command line; an error that a user can act on is one line and exit status 1, or 2 for a wrong option."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
+        own.load()
         status = app(standalone_mode=False)
     except EecoreError as error:
         _stop(str(error), 1)

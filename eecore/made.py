@@ -9,12 +9,13 @@ import html
 import os
 import platform
 import re
+import shlex
 from collections.abc import Mapping
 
 import pandas as pd
 import torch
 
-from eecore import __version__, data
+from eecore import __version__, data, own
 from eecore.errors import SettingError, shown
 from eecore.provenance import commit
 from eecore.training.result import Result
@@ -34,7 +35,8 @@ def command(notebook: str, parameters: Mapping[str, object]) -> str:
         'make notebook NB=00_quickstart ARGS=\\'-p seeds "[0,1]" -p model vit_nano\\''
     """
     arguments = " ".join(f"-p {name} {_as_argument(value)}" for name, value in parameters.items())
-    return f"make notebook NB={notebook}" + (f" ARGS='{arguments}'" if arguments else "")
+    mine = f" OWN={shlex.quote(os.environ[own.VARIABLE])}" if os.environ.get(own.VARIABLE) else ""
+    return f"make notebook NB={notebook}{mine}" + (f" ARGS='{arguments}'" if arguments else "")
 
 
 def page_rows(notebook: str, parameters: Mapping[str, object], runs: list[Result], seconds: float) -> dict[str, str]:

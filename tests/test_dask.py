@@ -267,7 +267,7 @@ def test_without_dask_there_is_one_line(tmp_path, monkeypatch):
 
 
 def test_what_a_notebook_defines_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(on_dask, "_modules", lambda run: ("__main__",))
+    monkeypatch.setattr(on_dask, "own_modules", lambda run: ("__main__",))
     with pytest.raises(SettingError, match="'dask' cannot train mlp_nano on synthetic, which this program or notebook"):
         sweep(RUNS, Store(tmp_path), engine="dask", progress=False)
 

@@ -159,7 +159,10 @@ def test_an_injected_parameter_that_the_notebook_does_not_have_is_noticed():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: make_job("02_regime", "quick", {}), "NB: '02_regime' is not known. Known: 00_quickstart"),
+        (
+            lambda: make_job("02_regime", "quick", {}),
+            "NB: '02_regime' is not known; did you mean '02_regimes'\\? Known: 00_quickstart",
+        ),
         (lambda: make_job("02_regimes", "quick", {"epoch": 3}), "parameter: 'epoch' is not known in 02_regimes"),
         (lambda: make_job("02_regimes", "quik", {}), "PROFILE: 'quik' is not known"),
         (lambda: parse_parameters(["-p", "seeds"]), "ARGS: expected -p NAME VALUE"),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ def summary(verdicts: pd.DataFrame, link: str = "") -> str:
     lines = []
     for claim, part in verdicts.groupby("claim", sort=False):
         said = "; ".join(
-            f"{SOURCES.get(row.source, row.source)}: **{row.verdict}**" if row.measured else ""
+            f"{SOURCES.get(row.source, row.source)}: **{row.verdict}** ({_counts(row)})" if row.measured else ""
             for row in part.itertuples()
         ).strip("; ")
         title = part["title"].iloc[0]
@@ -54,11 +55,15 @@ def summary_table(verdicts: pd.DataFrame) -> pd.DataFrame:
     for claim, part in verdicts.groupby("claim", sort=False):
         row = {"claim": f"{claim}: {part['title'].iloc[0]}"}
         for each in part.itertuples():
-            counts = f"{each.supported} of {each.readings} for, {each.contradicted} against"
-            measured = f"{_MARK[each.verdict]} ({counts})" if each.measured else "not measured"
+            measured = f"{_MARK[each.verdict]} ({_counts(each)})" if each.measured else "not measured"
             row[SOURCES.get(each.source, each.source)] = measured
         rows.append(row)
     return pd.DataFrame(rows).fillna("not measured")
+
+
+def _counts(row: Any) -> str:
+    """How many readings of a claim are for it and against it."""
+    return f"{row.supported} of {row.readings} readings for, {row.contradicted} against"
 
 
 def claim_text(claim: Claim) -> str:

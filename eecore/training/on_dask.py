@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from eecore import data, models
 from eecore.errors import SettingError, TrainingError
 from eecore.training.chain import is_stored, stored_phases, train, train_prefix
 from eecore.training.identity import prefix_keys
 from eecore.training.scheduler import local_cluster, reached
 from eecore.training.settings import Run
 from eecore.training.store import Store
+from eecore.training.sweep import own_modules
 
 _one_at_a_time = threading.Lock()  # torch's random state belongs to a whole process, which may have several threads
 
@@ -144,7 +144,7 @@ def _run(client: Any, graph: dict[str, Task], store: Store, progress: bool) -> N
     with _stopped(client, futures), store.marked(mark):
         for name, task in graph.items():
             before = futures[task.before] if task.before else None
-            folder, modules = str(store.folder.absolute()), _modules(task.run)
+            folder, modules = str(store.folder.absolute()), own_modules(task.run)
             futures[name] = client.submit(work, task, folder, mark, modules, before, key=f"{name}-{mark}", pure=False)
         with tqdm(total=len(graph), disable=not progress, unit="task", desc="training") as bar:
             for future in as_completed(futures.values(), loop=client.loop):
@@ -178,14 +178,8 @@ def _reason(future: Any) -> Exception:
     return error
 
 
-def _modules(run: Run) -> tuple[str, ...]:
-    """Modules outside eecore that define the model or the data of a run."""
-    found = [*models.source_modules(run.model), *data.source_modules(run.dataset)]
-    return tuple(sorted({m.__name__ for m in found if m.__name__.partition(".")[0] != "eecore"}))
-
-
 def _check_importable(run: Run) -> None:
-    if "__main__" in _modules(run):
+    if "__main__" in own_modules(run):
         raise SettingError(
             f"engine: 'dask' cannot train {run.model} on {run.dataset}, which this program or notebook defines: "
             "write it into a module that the workers can import, or take engine='local'"

@@ -1,10 +1,13 @@
 """Many runs: a grid of settings, trained by several processes, every shared prefix once."""
 
+import contextlib
+import importlib
 import itertools
 import multiprocessing
 import os
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 
 from tqdm import tqdm
@@ -122,11 +125,18 @@ def _sweep_locally(runs: Sequence[Run], store: Store, workers: int, progress: bo
 
 def _only_here(run: Run) -> bool:
     """Whether a run needs something that was defined in this process and that another one cannot import."""
-    modules = [*models.source_modules(run.model), *data.source_modules(run.dataset)]
-    return any(module.__name__ == "__main__" for module in modules)
+    return "__main__" in own_modules(run)
 
 
-def _train_group(runs: list[Run], folder: str) -> None:
+def own_modules(run: Run) -> tuple[str, ...]:
+    """Modules outside eecore that define the model or the data of a run; another process imports them first."""
+    found = [*models.source_modules(run.model), *data.source_modules(run.dataset)]
+    return tuple(sorted({m.__name__ for m in found if m.__name__.partition(".")[0] != "eecore"}))
+
+
+def _train_group(runs: list[Run], folder: str, modules: set[str]) -> None:
+    for name in sorted(modules):
+        importlib.import_module(name)
     for run in runs:
         train(run, Store(folder), progress=False)
 
@@ -137,9 +147,13 @@ def _in_processes(groups: list[list[Run]], store: Store, workers: int, progress:
     pool = ProcessPoolExecutor(workers, mp_context=context)
     try:
         with tqdm(total=len(keys), disable=not progress, unit="phase", desc="training") as bar:
-            waiting: list[Future[None]] = [
-                pool.submit(_train_group, group, os.fspath(store.folder)) for group in groups
-            ]
+            with _program_hidden():
+                waiting: list[Future[None]] = [
+                    pool.submit(
+                        _train_group, group, os.fspath(store.folder), {m for r in group for m in own_modules(r)}
+                    )
+                    for group in groups
+                ]
             while waiting:
                 for future in [f for f in waiting if f.done()]:
                     waiting.remove(future)
@@ -150,3 +164,20 @@ def _in_processes(groups: list[list[Run]], store: Store, workers: int, progress:
                 time.sleep(0.5)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _program_hidden() -> Iterator[None]:
+    """Processes that start meanwhile do not execute the program that asked for them once more.
+
+    Python has them do so, and a program without `if __name__ == "__main__":` would start its sweep again in each. They
+    need nothing of it: what only it defines is trained in its own process.
+    """
+    main = sys.modules["__main__"]
+    known: dict[str, object] = {name: main.__dict__[name] for name in ("__file__", "__spec__") if name in main.__dict__}
+    main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(known)
