@@ -29,6 +29,7 @@ SUITES: Suites = {
     "train-all": training.train_all,
     "train-heads": training.train_heads,
     "train-steps": training.steps,
+    "train-gradients": training.gradient_rules,
     "train-accuracy": training.accuracy,
     "sweep-workers": scale.sweep_workers,
     "seeds": scale.seeds,

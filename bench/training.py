@@ -20,6 +20,7 @@ from eecore.data import Dataset, Info, Split, assemble
 from eecore.models import MultiExit
 from eecore.training import Phase, Recipe
 from eecore.training.loop import split_logits, train_phase
+from eecore.training.objectives import GRADIENTS
 from eecore.training.optim import torch_settings
 from eecore.training.phases import Trains
 
@@ -133,6 +134,19 @@ def steps(repeats: int = 3, samples: int = 1000, name: str = "resnet_ref") -> li
         share = f"evaluation of all exits, {title}"
         rows.append(row(share, shares[1:], "% of epoch", f"{samples // 9} samples beside {samples}", "<= 5"))
     return rows
+
+
+def gradient_rules(repeats: int = 3, samples: int = 1000, name: str = "resnet_ref") -> list[Row]:
+    """What a rule for the gradients of the exits costs, beside a plain joint step; those of K passes at most K + 1."""
+    model, dataset = reference(name), random_images(samples, 10)
+    rules = {rule: PLAIN_RECIPE.model_copy(update={"gradients": rule}) for rule in GRADIENTS}
+    took = in_turn({rule: eecore_epochs(model, dataset, "all", recipe) for rule, recipe in rules.items()}, repeats)
+    most = model.n_exits + 1
+    return [
+        row(f"joint step, {rule}", ratios(took[rule], took["sum"]), "x", "joint step", f"<= {most}")
+        for rule in rules
+        if rule != "sum"
+    ]
 
 
 def accuracy(seeds: int = 5, epochs: int = 5, dataset: Dataset | None = None, name: str = "resnet_nano") -> list[Row]:

@@ -17,7 +17,8 @@ from eecore.training.objectives import DISTILLATIONS, GRADIENTS, WEIGHTS
 
 def _listed(name: str, value: object, example: str) -> list[Any]:
     if not isinstance(value, list | tuple) or not value:
-        raise SettingError(f"{name}: expected a list that is not empty, such as {example}, got {shown(value)}")
+        alone = f"; one alone is written [{value}]" if isinstance(value, str) and 0 < len(value) <= 40 else ""
+        raise SettingError(f"{name}: expected a list that is not empty, such as {example}, got {shown(value)}{alone}")
     if len({_whole(item) for item in value}) < len(value):
         raise SettingError(f"{name}: an entry is there twice in {shown(value)}")
     return list(value)

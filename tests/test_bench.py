@@ -123,6 +123,7 @@ SMALL = {
     "train-all": lambda: training.phase("all", ">= 2.2", 1, 100, "resnet_nano"),
     "train-heads": lambda: training.phase("heads", ">= 25", 1, 100, "resnet_nano"),
     "train-steps": lambda: training.steps(1, 100, "resnet_nano"),
+    "train-gradients": lambda: training.gradient_rules(1, 100, "resnet_nano"),
     "train-accuracy": lambda: training.accuracy(2, 1, SYNTHETIC, "resnet_nano"),
     "sweep-workers": lambda: scale.sweep_workers(2, 1, 1, ("synthetic", "mlp_nano")),
     "seeds": lambda: scale.seeds(2, 1, 1, ("synthetic", "mlp_nano")),

@@ -181,8 +181,8 @@ function eecoreExplorer(id) {
       text("test accuracy (%)", { transform: "translate(14 124) rotate(-90)", "text-anchor": "middle" }),
       make("line", { class: "ex-plain", x1: x(100), x2: x(100), y1: PLOT.top, y2: PLOT.bottom }),
     ];
-    if (mode() === "budget") {
-      const at = x(Math.max(x0, 100 * content.budgets[row]));
+    if (mode() === "budget" && 100 * content.budgets[row] >= x0) {
+      const at = x(100 * content.budgets[row]);
       grid.push(make("line", { class: "ex-budget", x1: at, x2: at, y1: PLOT.top, y2: PLOT.bottom }));
     }
     const last = (regimes) => [...regimes].sort((a, b) => (a === chosen) - (b === chosen));
