@@ -57,7 +57,7 @@ def test_regimes_have_their_colours_in_their_order(ax):
 def test_numbers_have_a_sequential_map_in_ascending_order(ax):
     profile(make([8, 2, 0.5], "width"), ax, by="width")
     found = lines(ax)
-    assert list(found) == ["0.5", "2.0", "8.0"]
+    assert list(found) == ["width 0.5", "width 2.0", "width 8.0"]
     viridis = colormaps["viridis"]
     assert [look[0] for look in found.values()] == [to_hex(viridis(share)) for share in (0.0, 0.45, 0.9)]
     np.testing.assert_allclose([look[2][0] for look in found.values()], [70.5, 60.5, 50.5])
