@@ -8,7 +8,7 @@ import pandas as pd
 from eecore import inference
 from eecore.errors import SettingError
 from eecore.evidence import interval, paired_difference
-from eecore.plotting import regime_style
+from eecore.plotting import shown_value
 from eecore.training import Result
 
 RUN_COLUMNS = ["dataset", "model", "regime", "seed"]
@@ -128,12 +128,11 @@ def mean_and_interval(
         raise SettingError(f"frame: lacks the columns {', '.join(sorted(missing))}")
     keys = [*rows, columns]
     cells = frame.groupby(keys, sort=False)[value].apply(lambda group: _cell(scale * group.dropna(), digits))
-    table = cells.unstack(columns, sort=False).reset_index()
-    table.columns.name = None
+    table = cells.unstack(columns, sort=False).reset_index().rename_axis(columns=None)
     if "regime" in table:
-        table["regime"] = [regime_style(name).label for name in table["regime"]]
+        table["regime"] = [shown_value("regime", name) for name in table["regime"]]
     if columns == "regime":
-        table = table.rename(columns=lambda name: name if name in rows else regime_style(str(name)).label)
+        table = table.rename(columns=lambda name: name if name in rows else shown_value(columns, name))
     return table.fillna("–")
 
 
@@ -189,7 +188,7 @@ def differences(
 
 def _shown(names: Mapping[str, object]) -> list[str]:
     """The values that name a cell, as people read them: a regime by its name in prose."""
-    return [regime_style(str(value)).label if key == "regime" else str(value) for key, value in names.items()]
+    return [shown_value(key, value) for key, value in names.items()]
 
 
 def estimates(frame: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:

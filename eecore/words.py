@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from eecore.evidence import Estimate, interval, verdict
-from eecore.plotting import regime_style
+from eecore.plotting import regime_style, shown_value
 
 _SAID = {"higher": "**higher**", "lower": "**lower**", "not told apart": "**not told apart**"}
 _FROM_ZERO = {"higher": " than zero", "lower": " than zero", "not told apart": " from zero"}
@@ -115,7 +115,7 @@ def peaks(frame: pd.DataFrame, x: str, y: str, by: Sequence[str], digits: int = 
         each = part.loc[part.groupby("seed")[y].idxmax(), x]
         estimate = interval(part.loc[part[x] == best, y])
         spread = f", 95 % interval {estimate.low:.{digits}f} to {estimate.high:.{digits}f}" if estimate.n > 1 else ""
-        names = [regime_style(str(v)).label if name == "regime" else str(v) for name, v in zip(by, cell, strict=True)]
+        names = [shown_value(name, value) for name, value in zip(by, cell, strict=True)]
         lines.append(
             f"- {' · '.join(names)}: {x} {best} ({estimate.mean:.{digits}f}{spread}); largest in "
             f"{int((each == best).sum())} of {len(each)} seeds"

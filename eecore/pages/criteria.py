@@ -15,7 +15,7 @@ from eecore.inference.curve import even_thresholds, spread_over
 from eecore.inference.risk import simulated
 from eecore.pages.contrasts import each_difference
 from eecore.pages.pooling import over_cells
-from eecore.plotting import regime_style
+from eecore.plotting import shown_value
 from eecore.tables import RUN_COLUMNS
 from eecore.training import Result
 
@@ -80,7 +80,7 @@ def _pooled(each: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:
         found = over_cells(part, value, CELL)
         estimate = {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n, "p": found.p}
         told = verdict(found) != "not told apart"
-        shown = [regime_style(str(v)).label if k == "regime" else str(v) for k, v in zip(by, names, strict=True)]
+        shown = [shown_value(column, value) for column, value in zip(by, names, strict=True)]
         rows.append(dict(zip(by, shown, strict=True)) | {"label": " · ".join(shown), **estimate, "told": told})
     return pd.DataFrame(rows)
 

@@ -7,7 +7,7 @@ from eecore.plotting.numbers import curve_numbers, numbers_behind, remember
 from eecore.plotting.profiles import heat_map, profile
 from eecore.plotting.real_time import time_against_macs
 from eecore.plotting.samples import gallery, reliability
-from eecore.plotting.style import RegimeStyle, regime_order, regime_style, use_style
+from eecore.plotting.style import RegimeStyle, regime_order, regime_style, shown_value, use_style
 from eecore.plotting.training_cost import value_against_training
 from eecore.plotting.verdicts import side_matrices, side_matrix
 from eecore.plotting.workers import days_by_workers
@@ -31,6 +31,7 @@ __all__ = [
     "regime_style",
     "reliability",
     "remember",
+    "shown_value",
     "side_by_side",
     "side_matrices",
     "side_matrix",

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from eecore.plotting.curves import accuracy_cost, accuracy_per_exit, differences
 from eecore.plotting.numbers import curve_numbers, drawn_numbers, remember
-from eecore.plotting.style import regime_style
+from eecore.plotting.style import shown_value
 
 WIDEST = 10.0  # inches of a figure: a page shows 720 pixels, on which wider ones have letters below 7 points
 LETTER = 0.095  # inches of a title's letter, about
@@ -52,7 +52,7 @@ def facets(
         ax = axes.flat[i]
         draw(part, ax, **options)
         named = {columns: column, rows: row}.items()
-        said = [regime_style(str(v)).label if of == "regime" else str(v) for of, v in named]
+        said = [shown_value(of, value) for of, value in named]
         ax.set_title((", " if len(", ".join(said)) * LETTER < 0.85 * wide else ",\n").join(said))
         if i % len(across):
             ax.set_ylabel("")

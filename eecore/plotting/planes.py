@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from eecore.errors import SettingError
 from eecore.evidence import interval
 from eecore.plotting.numbers import remember
-from eecore.plotting.style import regime_order, regime_style
+from eecore.plotting.style import regime_order, regime_style, shown_value
 
 __all__ = ["contours", "levels", "paths"]
 
@@ -78,7 +78,7 @@ def contours(
             _mark(axes[i, j], marks, row if rows == "regime" else None)
             if i == 0:
                 axes[i, j].set_title(column, fontsize=11)
-        name = regime_style(str(row)).label if rows == "regime" else str(row)
+        name = shown_value(rows or "", row)
         axes[i, 0].set_ylabel(ylabel if row is None else f"{name}\n{ylabel}")
     for ax in axes[-1]:
         ax.set_xlabel(xlabel)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from eecore.errors import SettingError
 from eecore.evidence import interval
-from eecore.plotting.style import regime_order, regime_style
+from eecore.plotting.style import regime_order, regime_style, shown_value
 
 __all__ = ["heat_map", "profile"]
 
@@ -147,9 +147,9 @@ def heat_map(
     assert figure is not None
     across = ax.get_position().width * figure.get_figwidth() / len(columns)  # inches of a column, at most
     letters = max(7, int(0.6 * across / 0.085))
-    below = [regime_style(name).label if x == "regime" else str(name) for name in columns]
+    below = [shown_value(x, name) for name in columns]
     ax.set_xticks(range(len(columns)), [textwrap.fill(name, letters, break_long_words=False) for name in below])
-    ax.set_yticks(range(len(rows)), [regime_style(name).label if y == "regime" else str(name) for name in rows])
+    ax.set_yticks(range(len(rows)), [shown_value(y, name) for name in rows])
     ax.set_xlabel(x if xlabel is None else xlabel)
     ax.set_ylabel(y if ylabel is None else ylabel)
     ax.grid(visible=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import matplotlib
 
-__all__ = ["RegimeStyle", "regime_order", "regime_style", "use_style"]
+__all__ = ["RegimeStyle", "regime_order", "regime_style", "shown_value", "use_style"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ def regime_style(name: str) -> RegimeStyle:
     colour = _OTHER_COLOURS[digest[0] % len(_OTHER_COLOURS)]
     marker = _OTHER_MARKERS[digest[1] % len(_OTHER_MARKERS)]
     return RegimeStyle(colour, marker, str(name).replace("_", " "))
+
+
+def shown_value(column: str, value: object) -> str:
+    """A value of a column as people read it: a regime by its label, anything else as it is.
+
+    Example:
+        >>> shown_value("regime", "joint_long"), shown_value("model", "vit_nano")
+        ("joint, mixed's budget", 'vit_nano')
+    """
+    return regime_style(str(value)).label if column == "regime" else str(value)
 
 
 def regime_order(names: Iterable[str]) -> list[str]:
