@@ -6,7 +6,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from eecore import data
 from eecore.training import Phase, Recipe, Run, initial_model
-from eecore.training import moving as moving_module
+from eecore.training.compiled import compiled
 from eecore.training.loop import train_phase
 
 # What makes the host wait for a GPU: a value is read, or a shape depends on values.
@@ -79,8 +79,8 @@ def test_the_host_waits_as_often_in_an_epoch_of_many_steps_as_in_one_of_few(trai
 @pytest.mark.parametrize(("wanted", "times"), [(True, 2), (False, 0)])
 def test_compile_is_a_setting_and_each_phase_begins_anew(monkeypatch, wanted, times):
     calls = []
-    monkeypatch.setattr(moving_module.torch, "compile", lambda f: calls.append("compile") or f)
-    monkeypatch.setattr(moving_module.torch.compiler, "reset", lambda: calls.append("reset"))
+    monkeypatch.setattr(torch, "compile", lambda f, **_: calls.append("compile") or f)
+    monkeypatch.setattr(torch.compiler, "reset", lambda: calls.append("reset"))
     run = Run(dataset="synthetic", model="mlp_nano", regime="joint")
     for trains in ("backbone", "all"):
         train_phase(
@@ -91,3 +91,18 @@ def test_compile_is_a_setting_and_each_phase_begins_anew(monkeypatch, wanted, ti
             seed=0,
         )
     assert calls == ["reset", "compile"] * times
+
+
+def test_on_a_gpu_a_step_is_replayed_and_what_came_out_of_one_call_outlives_the_next(monkeypatch):
+    asked, shared = {}, torch.zeros(2)
+
+    def replayed(forward, **options):
+        asked.update(options)
+        return lambda x: shared.copy_(forward(x))  # as a CUDA graph: always the same memory
+
+    monkeypatch.setattr(torch, "compile", replayed)
+    doubled = compiled(lambda x: 2 * x, "cuda:0")
+    first, second = doubled(torch.ones(2)), doubled(torch.zeros(2))
+    assert asked == {"dynamic": False, "mode": "reduce-overhead"}
+    assert first.tolist() == [2, 2]
+    assert second.tolist() == [0, 0]

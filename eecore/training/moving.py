@@ -17,6 +17,7 @@ from eecore.models.backbone import State
 from eecore.models.heads_cascade import in_turn
 from eecore.shapes import Float, Int
 from eecore.training import phase_rules
+from eecore.training.compiled import compiled
 from eecore.training.losses import judge, losses_of
 from eecore.training.phases import UNFREEZING, Phase, check_phases
 from eecore.training.recipe import Recipe
@@ -54,8 +55,7 @@ class Moving:
         self._validation_y = dataset.validation.y.to(device)
         self._forward = self._from_inputs
         if recipe.compile:
-            torch.compiler.reset()  # else the graphs of earlier phases count towards torch's limit, and it gives up
-            self._forward = torch.compile(self._from_inputs)
+            self._forward = compiled(self._from_inputs, device)
         self._early_rest = False
         self.parameters = [p for m in self._moving(phase.epochs - 1) for p in m.parameters()]  # of the whole phase
         for parameter in model.parameters():
