@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from bench import analysis, growth, inference, memory, scale, stacked, training
+from bench import analysis, growth, inference, memory, reading, scale, stacked, training
 from bench.measure import Row, about, as_table, write
 from eecore.errors import EecoreError, SettingError, choose
 
@@ -38,6 +38,7 @@ SUITES: Suites = {
     "growth-curves": growth.of_curves,
     "growth-training": growth.of_training,
     "growth-seeds": growth.of_seeds,
+    "stream": reading.from_disk,
     "seeds-vmap": stacked.seeds_vmap,
 }
 

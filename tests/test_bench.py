@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from bench import analysis, growth, inference, measure, memory, plain, run, scale, stacked, training
+from bench import analysis, growth, inference, measure, memory, plain, reading, run, scale, stacked, training
 from eecore import data, models
 from eecore.analysis.rank import singular_values
 from eecore.analysis.rank_tables import rank_table
@@ -132,6 +132,7 @@ SMALL = {
     "growth-curves": lambda: growth.of_curves(1, (20, 40), (2, 4), (5, 10)),
     "growth-training": lambda: growth.of_training(1, (20, 40), (1, 2)),
     "growth-seeds": lambda: growth.of_seeds(1, (1, 2), (5, 10, 20), (3, 5)),
+    "stream": lambda: reading.from_disk(1, 40, 16, "resnet_nano"),
     "seeds-vmap": lambda: stacked.seeds_vmap(1, 2, 1, "mlp_nano", SYNTHETIC),
 }
 

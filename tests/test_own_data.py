@@ -178,21 +178,21 @@ def test_a_wrong_folder_is_one_line(case: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_what_does_not_fit_in_memory_says_its_size_and_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = image_folder(tmp_path / "own", {"a": 50, "b": 50})
-    need = 100 * 3 * 64 * 64 * 5  # bytes
-    monkeypatch.setenv(own.MEMORY, str(0.99 * need / 1e9))
-    with pytest.raises(
-        DataError, match=r"100 samples of 3 x 64 x 64 take 0\.00614 GB .* choose a smaller size"
-    ) as caught:
-        data.info(f"images:{folder}?size=64")
-    assert "\n" not in str(caught.value)
-    assert data.info(f"images:{folder}?size=32").classes == 2
+def test_a_memory_limit_that_is_no_number_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = image_folder(tmp_path / "own", {"a": 5, "b": 5})
     monkeypatch.setenv(own.MEMORY, "much")
     with pytest.raises(SettingError, match="EECORE_MEMORY_GB: expected a number above 0, got 'much'"):
         data.info(f"images:{folder}?size=64")
+
+
+def test_arrays_that_do_not_fit_in_memory_say_their_size_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = arrays_file(tmp_path / "own.npz", x=draw(100, 3, 64, 64), y=np.arange(100) % 2)
+    monkeypatch.setenv(own.MEMORY, str(0.99 * 100 * 3 * 64 * 64 * 5 / 1e9))
+    with pytest.raises(DataError, match=r"take 0\.00615 GB of memory, .*store fewer") as caught:
+        data.info(f"arrays:{path}")
+    assert "\n" not in str(caught.value)
 
 
 # ---- arrays

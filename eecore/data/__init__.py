@@ -1,4 +1,4 @@
-"""Data sets: `load` one by name. Each comes as three disjoint splits, in memory, normalised.
+"""Data sets: `load` one by name. Each comes as three disjoint splits, normalised, in memory unless they do not fit.
 
 Example:
     >>> digits = load("digits")
@@ -24,8 +24,8 @@ from eecore.data import (
     tiny_imagenet,
     wordlang,
 )
-from eecore.data.augment import augment, augmentations, changes_colours
-from eecore.data.dataset import Dataset, Info, Split, assemble
+from eecore.data.augment import augment, augmentations
+from eecore.data.dataset import Dataset, Info, Split, assemble, check_colours
 from eecore.data.division import divide
 from eecore.data.files import cache_folder, data_folders
 from eecore.data.mix import Target, mix
@@ -45,6 +45,7 @@ from eecore.data.registry import (
     verify,
 )
 from eecore.data.splits import stratified
+from eecore.data.streamed import Pixels
 from eecore.data.synthetic import bayes_accuracy, best_error, make_synthetic, make_synthetic_regression
 from eecore.data.text_file import make_text_file
 from eecore.data.text_reading import here
@@ -53,6 +54,7 @@ __all__ = [
     "Dataset",
     "Info",
     "OwnName",
+    "Pixels",
     "Split",
     "Target",
     "assemble",
@@ -62,7 +64,7 @@ __all__ = [
     "bayes_accuracy",
     "best_error",
     "cache_folder",
-    "changes_colours",
+    "check_colours",
     "data_folders",
     "divide",
     "fetch",

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eecore.data.augment import augmentations
+from eecore.data.augment import augmentations, changes_colours
 from eecore.data.hashes import fingerprint, row_hashes
-from eecore.errors import DataError, choose
+from eecore.data.moments import channel_moments, normalise
+from eecore.data.streamed import Inputs, Pixels
+from eecore.errors import DataError, SettingError, choose
 
 SAMPLE_AXES = {"image": 3, "sequence": 2, "tokens": 1}  # (C, H, W), (C, L), (S)
 TARGETS = {"classification": torch.int64, "regression": torch.float32}  # the task and the type of y
@@ -22,14 +24,14 @@ class Split:
     """One part of a data set. Shared by everyone who loads it: never write into its tensors.
 
     Args:
-        x: inputs, sample axis first.
+        x: inputs, sample axis first; `Pixels` where they stay on disk, which are indexed and split as tensors are.
         y: classes, int64, or the numbers to predict, float32; (N).
         factors: what the data set knows about each sample, such as its noise; arrays of N, may be empty.
     Raises:
         DataError: the lengths differ, or `y` is of another type.
     """
 
-    x: Tensor
+    x: Inputs
     y: Tensor
     factors: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -168,54 +170,26 @@ def assemble(info: Info, *, train: Split, validation: Split, test: Split, origin
     splits = (kept_train, kept_validation, test)
     if not all(len(split) for split in splits):
         raise DataError(f"{info.name}: nothing is left of a split once its copies of test samples are removed")
-    mean, std = channel_moments(info, kept_train.x)
+    mean, std = channel_moments(info.name, info.kind, kept_train.x)
     whole = fingerprint(*(t for split in splits for t in (split.x, split.y)), mean, std)
     ready = [replace(split, x=normalise(split.x, mean, std)) for split in splits]
     return Dataset(info, ready[0], ready[1], ready[2], mean, std, whole, removed, origin)
 
 
-def channel_moments(info: Info, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel, float32, (C); 0 and 1 for tokens.
-
-    Sums run in float64 and in numpy, whose order does not depend on the number of threads.
+def check_colours(augmentation: str, dataset: Dataset) -> None:
+    """Stop where colours are to be changed in data that is not between black and white.
 
     Raises:
-        DataError: a channel is constant.
+        SettingError: so it is.
     """
-    if info.kind == "tokens":
-        return torch.zeros(1), torch.ones(1)
-    mean, std = _pixel_moments(x) if x.dtype == torch.uint8 else _moments(x)
-    if not (std > 0).all():
-        raise DataError(f"{info.name}: channel {int(np.argmin(std))} is constant in the training split")
-    return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
-
-
-def _moments(x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel, float64, (C)."""
-    values = x.flatten(2).numpy()  # (N, C, positions)
-    blocks = [values[start : start + 4096] for start in range(0, len(values), 4096)]  # float64 of a few at a time
-    mean = sum(block.sum(axis=(0, 2), dtype=np.float64) for block in blocks) / values[:, 0].size
-    squares = sum(np.square(block - mean[:, None]).sum(axis=(0, 2)) for block in blocks)
-    return mean, np.sqrt(squares / values[:, 0].size)
-
-
-def _pixel_moments(x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The same for uint8, of x / 255, from the histogram: exact and fast."""
-    channels = (x[:, channel].reshape(-1) for channel in range(x.shape[1]))
-    counts = np.stack([torch.bincount(values, minlength=256).numpy() for values in channels])  # (C, 256)
-    levels = np.arange(256) / 255
-    mean = counts @ levels / counts.sum(axis=1)
-    return mean, np.sqrt((counts * np.square(levels - mean[:, None])).sum(axis=1) / counts.sum(axis=1))
-
-
-def normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(x - mean) / std, per channel, float32; uint8 counts as x / 255, tokens (int64) come back as they are."""
-    if x.dtype == torch.int64:
-        return x
-    mean, std = (moment.view(1, -1, *(1,) * (x.ndim - 2)) for moment in (mean, std))
-    if x.dtype == torch.uint8:
-        return x.float().sub_(255 * mean).div_(255 * std)  # in place: these are the large sets
-    return (x - mean) / std
+    if not changes_colours(augmentation) or isinstance(dataset.train.x, Pixels):  # these are bytes: 0 to 1
+        return
+    shape = (-1, *(1,) * (dataset.train.x.ndim - 2))
+    raw = dataset.train.x * dataset.std.view(shape) + dataset.mean.view(shape)
+    low, high = float(raw.min()), float(raw.max())
+    if low < -1e-3 or high > 1 + 1e-3:
+        span = f"{low:.3g} to {high:.3g}"
+        raise SettingError(f"augment: {augmentation!r} needs pixels from 0 to 1, those of {dataset.name} are {span}")
 
 
 def _check(info: Info, part: str, split: Split) -> None:

@@ -5,15 +5,18 @@
 Axes: N samples, S side in pixels.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.division import check_classes, divide
-from eecore.data.own import OwnName, check_memory
-from eecore.data.pictures import cached_pictures, picture_files
+from eecore.data.own import OwnName, fits_in_memory
+from eecore.data.pictures import cached_pictures, picture_files, stored_pictures
 from eecore.errors import DataError
 
 SIDE = 32  # pixels, where no size is given
@@ -31,13 +34,12 @@ def describe(name: OwnName) -> Info:
     """The description, from the names of the files alone.
 
     Raises:
-        DataError: the folder is missing, has fewer than two classes or an empty one, or would not fit in memory.
+        DataError: the folder is missing, or has fewer than two classes or an empty one.
     """
     side = name.integer("size", SIDE, *SIDES)
     found = _scan(name)
     counts = {part: sum(map(len, classes.values())) for part, classes in found.items()}
-    fits = "choose a smaller size, such as ?size=32, or fewer classes"
-    check_memory(name, sum(counts.values()), (3, side, side), fits)
+    fits = fits_in_memory(sum(counts.values()), (3, side, side))
     splits = ", ".join(f"{count} {part}" for part, count in counts.items())
     return Info(
         name=name.label,
@@ -49,20 +51,23 @@ def describe(name: OwnName) -> Info:
         licence="its owner's",
         citation="",
         note=f"Class folders ({splits}); cut to the middle square and resized to {side} x {side}. A missing split is a "
-        "stratified part of train; with val and no test, val is the test split.",
+        "stratified part of train; with val and no test, val is the test split."
+        + ("" if fits else " They stay on disk: batches are read while the network is trained."),
         augment="crop_flip",
     )
 
 
 def make(name: OwnName) -> Dataset:
-    """The data set: pictures read once, then from the cache.
+    """The data set: pictures read once, then from the cache, in which they stay where they do not fit in memory.
 
     Raises:
         DataError: as `describe`, or a picture cannot be opened.
     """
     info, found = describe(name), _scan(name)
     classes = list(found["train"])
-    parts = {part: _split(name, files, classes, info.shape[1]) for part, files in found.items()}
+    side, samples = info.shape[1], sum(len(files) for part in found.values() for files in part.values())
+    read = _in_memory if fits_in_memory(samples, info.shape) else stored_pictures
+    parts = {part: _split(name, files, classes, side, read) for part, files in found.items()}
     train, validation, test = divide(name, parts["train"], parts.get("validation"), parts.get("test"))
     check_classes(name, train, classes)
     return assemble(info, train=train, validation=validation, test=test)
@@ -107,8 +112,12 @@ def _folders(folder: Path) -> dict[str, Path]:
     return {place.name: place for place in sorted(folder.iterdir()) if place.is_dir() and place.name[0] != "."}
 
 
-def _split(name: OwnName, found: Classes, classes: list[str], side: int) -> Split:
+def _in_memory(name: object, files: Sequence[Path], side: int) -> Tensor:
+    return torch.from_numpy(cached_pictures(name, files, side))
+
+
+def _split(name: OwnName, found: Classes, classes: list[str], side: int, read: Callable[..., Any]) -> Split:
     """All pictures of one split; a class that it lacks keeps its number."""
     files = [path for label in classes for path in found.get(label, [])]
     y = np.repeat(np.arange(len(classes)), [len(found.get(label, [])) for label in classes])
-    return Split(torch.from_numpy(cached_pictures(name, files, side)), torch.from_numpy(y))
+    return Split(read(name, files, side), torch.from_numpy(y))

@@ -151,8 +151,13 @@ def memory_limit() -> float:
     return limit * 1e9
 
 
+def fits_in_memory(samples: int, shape: tuple[int, ...]) -> bool:
+    """Whether so many samples of a shape may be kept in memory, see `memory_limit`."""
+    return samples * prod(shape) * BYTES_A_VALUE <= memory_limit()
+
+
 def check_memory(name: OwnName, samples: int, shape: tuple[int, ...], remedy: str) -> None:
-    """Stop before data are read that would not fit: they are kept in memory, never streamed.
+    """Stop before data are read that would not fit, where they cannot stay on disk.
 
     Args:
         name: for the error.
@@ -162,8 +167,8 @@ def check_memory(name: OwnName, samples: int, shape: tuple[int, ...], remedy: st
     Raises:
         DataError: they take more than `memory_limit`.
     """
-    need, limit = samples * prod(shape) * BYTES_A_VALUE, memory_limit()
-    if need > limit:
+    if not fits_in_memory(samples, shape):
+        need, limit = samples * prod(shape) * BYTES_A_VALUE, memory_limit()
         sides = " x ".join(map(str, shape))
         raise DataError(
             f"{name}: {samples} samples of {sides} take {need / 1e9:.3g} GB of memory, more than the {limit / 1e9:.3g} "

@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from eecore.data import colours, dataset, division, hashes, own, splits, text_reading, tokens, trivial
+from eecore.data import (
+    colours,
+    dataset,
+    division,
+    hashes,
+    moments,
+    own,
+    splits,
+    streamed,
+    text_reading,
+    tokens,
+    trivial,
+)
 from eecore.data.augment import augment
 from eecore.data.dataset import Dataset, Info
 from eecore.data.mix import mix
@@ -231,12 +243,12 @@ def verify(name: str) -> None:
 
 
 def source_modules(name: str) -> list[ModuleType]:
-    """The modules that decide this data set's content: its own, `dataset`, `hashes` and what divides. For hashing."""
+    """The modules that decide this data set's content: its own, and what checks, normalises and divides."""
     entry = _entry(known("data", name))
     own_module = sys.modules[getattr(entry.make, "func", entry.make).__module__]
     texts = name not in _registry or entry.describe().kind == "tokens"  # own data may be texts
     shared = [*([] if name in _registry else [division]), *([tokens, text_reading] if texts else [])]
-    return [own_module, dataset, hashes, splits, *shared]
+    return [own_module, dataset, hashes, moments, splits, streamed, *shared]
 
 
 def augmentation_modules() -> list[ModuleType]:

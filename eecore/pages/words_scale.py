@@ -66,13 +66,13 @@ def plan_words(tasks: pd.DataFrame) -> str:
 
 
 def memory_words(images: Images) -> str:
-    """What the data would take in memory, as this library holds them and as bytes."""
+    """What the data take in memory, as this library holds them there, and on disk."""
     pixels = images.count * images.shape[0] * images.side**2
     size = f"{images.count:,} images of {images.side} x {images.side} pixels"
     return (
-        f"{size} are {pixels * BYTES / 1e9:,.0f} GB as the 32-bit numbers in which this library holds its data, and "
-        f"{pixels / 1e9:,.0f} GB as bytes. It keeps all data in memory, so whatever exceeds a machine's memory needs a "
-        "loader that reads from disk, which it does not have."
+        f"{size} are {pixels * BYTES / 1e9:,.0f} GB as the 32-bit numbers in which this library holds data in memory, "
+        f"and {pixels / 1e9:,.0f} GB as bytes. A folder of images that does not fit in memory is decoded once into a "
+        "file of that many bytes, from which batches are read while the network is trained; the file wants a fast disk."
     )
 
 

@@ -1,4 +1,4 @@
-"""A network through torch.compile, as the training loop wants it: begun anew in each phase, its outputs safe to keep."""
+"""A network through torch.compile: begun anew in each phase, with outputs that are safe to keep."""
 
 from collections.abc import Callable
 

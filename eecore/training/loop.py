@@ -105,7 +105,8 @@ def train_phase(
             losses = []
             with torch_settings(threads, epoch_seed):
                 moving.train_mode(progress.epoch)
-                for i, batch in enumerate(epoch_batches(len(moving.y), recipe.batch_size, generator)):
+                batches = epoch_batches(len(moving.y), recipe.batch_size, generator)
+                for i, batch in enumerate(moving.batches(batches)):
                     for group in optimizer.param_groups:
                         group["lr"] = learning_rate(first_step + i, steps, recipe)
                     moving.begin_step(first_step + i)

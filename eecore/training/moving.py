@@ -3,15 +3,15 @@
 Axes: K exits, J exits that a phase trains, N samples, B batch, C classes (or outputs of a regression).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from eecore.data import Dataset, Target, augment, changes_colours, mix
-from eecore.errors import SettingError
+from eecore.data import Dataset, Pixels, Target, augment, check_colours, mix
+from eecore.data.streamed import Inputs
 from eecore.models import MultiExit
 from eecore.models.backbone import State
 from eecore.models.heads_cascade import in_turn
@@ -43,17 +43,18 @@ class Moving:
         self.model, self.phase, self.recipe, self.augmentation = model, phase, recipe, augmentation
         check_phases((phase,), model.n_exits, dataset.task, recipe.mixes)
         self.exits = phase.trained_exits(model.n_exits)
-        _check_colours(augmentation, dataset)
+        check_colours(augmentation, dataset)
         self.losses, self.task = losses_of(dataset.task, recipe), dataset.task
-        self.x, self.y = dataset.train.x.to(device), dataset.train.y.to(device)
+        self.x: Any = dataset.train.x.to(device)  # a tensor, or Pixels
+        self.y = dataset.train.y.to(device)
         self._mean, self._std = dataset.mean.to(device), dataset.std.to(device)
-        self._validation_x = dataset.validation.x.to(device)
+        self._validation_x: Any = dataset.validation.x.to(device)
         if recipe.channels_last and dataset.kind == "image":
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.x = self.x.contiguous(memory_format=torch.channels_last)
             self._validation_x = self._validation_x.contiguous(memory_format=torch.channels_last)
         self._validation_y = dataset.validation.y.to(device)
-        self._forward = self._from_inputs
+        self._forward: Callable[[Tensor], Tensor] = self._from_inputs
         if recipe.compile:
             self._forward = compiled(self._from_inputs, device)
         self._early_rest = False
@@ -89,6 +90,10 @@ class Moving:
         for module in self._moving(epoch):
             module.train()
             module.requires_grad_(True)
+
+    def batches(self, batches: Iterator[Int[Tensor, " B"]]) -> Iterator[Int[Tensor, " B"]]:
+        """The batches of an epoch; those of inputs that stay on disk are read ahead."""
+        return self.x.ahead(batches) if isinstance(self.x, Pixels) and self._cache is None else batches
 
     def begin_step(self, step: int) -> None:
         """Put to rest what the phase's rule spares in a step, counted over the whole phase from 0."""
@@ -157,7 +162,7 @@ class Moving:
             out.append(head.reduce(state))
         return out
 
-    def _reduced_all(self, x: Tensor) -> list[Tensor] | None:
+    def _reduced_all(self, x: Inputs) -> list[Tensor] | None:
         """Frozen features of all samples, or None where they do not fit."""
         self.model.eval()
         one = self._reduced(x[:1])
@@ -238,18 +243,6 @@ class Moving:
             parameter.requires_grad_(True)
             parameter.grad = None
         self.model.train()
-
-
-def _check_colours(augmentation: str, dataset: Dataset) -> None:
-    """Stop where colours are to be changed in data that is not between black and white."""
-    if not changes_colours(augmentation):
-        return
-    shape = (-1, *(1,) * (dataset.train.x.ndim - 2))
-    raw = dataset.train.x * dataset.std.view(shape) + dataset.mean.view(shape)
-    low, high = float(raw.min()), float(raw.max())
-    if low < -1e-3 or high > 1 + 1e-3:
-        span = f"{low:.3g} to {high:.3g}"
-        raise SettingError(f"augment: {augmentation!r} needs pixels from 0 to 1, those of {dataset.name} are {span}")
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

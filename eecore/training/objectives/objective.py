@@ -37,7 +37,7 @@ class Objective:
 
     def __init__(self, moving: Moving, recipe: Recipe, dataset: Dataset, steps: int) -> None:
         self.moving, self.recipe, self.steps = moving, recipe, steps
-        model, exits, device = moving.model, len(moving.exits), moving.x.device
+        model, exits, device = moving.model, len(moving.exits), moving.y.device
         self._costs = torch.tensor(models.exit_macs(model, dataset.shape, dataset.kind), dtype=torch.float32).to(device)
         self._trained = torch.tensor(moving.exits, device=device)
         self._running = RunningMean(exits, device) if recipe.weights == "adaloss" else None
@@ -109,7 +109,7 @@ class Objective:
         if not own:
             return
         for part, name in self._state():
-            setattr(part, name, own[name].to(self.moving.x.device))
+            setattr(part, name, own[name].to(self.moving.y.device))
         if self._samples is not None:
             self._samples.restore(own)
 

@@ -86,7 +86,7 @@ class SampleWeights:
 
     def __init__(self, moving: Moving, rate: float) -> None:
         self._again, self.losses, self.rate = _Again(moving), moving.losses, rate
-        exits, device = len(moving.exits), moving.x.device
+        exits, device = len(moving.exits), moving.y.device
         with torch.random.fork_rng():
             torch.manual_seed(0)
             layers = (nn.Linear(exits, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, exits), nn.Tanh())
