@@ -408,20 +408,21 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_dropped_words_are_unknown_and_the_rest_stays() -> None:
+@pytest.mark.parametrize(("name", "dropped"), [("drop_words", 0.3), ("drop_many_words", 0.7)])
+def test_dropped_words_are_unknown_and_the_rest_stays(name: str, dropped: float) -> None:
     x = torch.randint(0, 50, (400, 20), generator=generator(1))
     before = x.clone()
-    y = augment_tokens.drop_words(x, generator())
+    y = data.augment(x, name, generator())
     assert torch.equal(x, before)
     assert torch.equal(y[x < FIRST], x[x < FIRST])
     changed = y != x
     assert (y[changed] == UNKNOWN).all()
     share = changed[x >= FIRST].float().mean().item()
-    assert share == pytest.approx(augment_tokens.DROPPED, abs=0.02)  # 3.8 standard deviations
-    assert torch.equal(y, augment_tokens.drop_words(x, generator()))
-    assert not torch.equal(y, augment_tokens.drop_words(x, generator(2)))
+    assert share == pytest.approx(dropped, abs=0.02)  # 3.8 standard deviations
+    assert torch.equal(y, data.augment(x, name, generator()))
+    assert not torch.equal(y, data.augment(x, name, generator(2)))
     state = torch.random.get_rng_state()
-    augment_tokens.drop_words(x, generator())
+    data.augment(x, name, generator())
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

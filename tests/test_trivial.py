@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_said_in_one_line():
         augment(torch.zeros(2, 3, 8), "trivial", generator(), MEAN, STD)
     with pytest.raises(SettingError, match=r"'erase' needs floating-point \(B, C, H, W\), got"):
         augment(torch.zeros(2, 3, 8), "erase", generator())
-    assert augmentations("tokens") == ["none", "drop_words"]
+    assert augmentations("tokens") == ["none", "drop_words", "drop_many_words"]
     assert "trivial" in augmentations("image")
     assert "trivial" not in augmentations("sequence")
 

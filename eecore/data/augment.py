@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from eecore.data.augment_tokens import drop_words
+from eecore.data.augment_tokens import DROPPED, drop_words
 from eecore.data.trivial import trivial_augment
 from eecore.errors import SettingError, choose
 from eecore.shapes import Bool, Float, Int
@@ -23,7 +23,6 @@ SHIFT_FRACTION = 8  # a shift is at most 1/8 of the side
 ERASED = 0.5  # probability that an image loses a rectangle
 ERASED_AREA = (0.02, 0.4)  # of the image
 ERASED_ASPECT = (0.3, 1 / 0.3)  # height to width
-TOKEN_STEPS = ("drop_words",)
 IMAGE_STEPS = frozenset({"trivial_augment", "erase"})  # what makes no sense for sequences
 
 
@@ -42,7 +41,8 @@ def augment(
             "crop_flip" (padded by 4, cropped at random to its old size, mirrored along W or L with
             probability 1/2); for images alone "erase" (a rectangle of noise, with probability 1/2),
             "trivial_augment" (one random operation), "crop_flip_erase" and "trivial" (crop, flip, TrivialAugment,
-            erasing, in this order); for tokens alone "drop_words" (some words are unknown).
+            erasing, in this order); for tokens alone "drop_words" and "drop_many_words" (a third
+            or so, or most of the words are unknown).
         generator: on the same device as `x`.
         mean, std: what images were normalised with, on the same device; TrivialAugment needs them, to find black
             (0) and white (1).
@@ -58,8 +58,8 @@ def augment(
     steps = _AUGMENTATIONS[choose("augment", name, _AUGMENTATIONS)]
     if not steps:
         return x
-    if steps == TOKEN_STEPS:
-        return drop_words(x, generator)
+    if name in DROPPED:
+        return drop_words(x, generator, name)
     for_images = not IMAGE_STEPS.isdisjoint(steps)
     if x.ndim not in ((4,) if for_images else (3, 4)) or not x.is_floating_point():
         allowed = "(B, C, H, W)" if for_images else "(B, C, H, W) or (B, C, L)"
@@ -83,9 +83,9 @@ def augmentations(kind: str | None = None) -> list[str]:
 
     Example:
         >>> augmentations("sequence"), augmentations("tokens")
-        (['none', 'shift', 'crop_flip'], ['none', 'drop_words'])
+        (['none', 'shift', 'crop_flip'], ['none', 'drop_words', 'drop_many_words'])
     """
-    tokens = {name for name, steps in _AUGMENTATIONS.items() if steps == TOKEN_STEPS}
+    tokens = set(DROPPED)
     fitting = {
         "tokens": {"none", *tokens},
         "sequence": {name for name, steps in _AUGMENTATIONS.items() if IMAGE_STEPS.isdisjoint(steps)} - tokens,
@@ -174,5 +174,5 @@ _AUGMENTATIONS: dict[str, tuple[str, ...]] = {  # name: steps, in their order
     "trivial_augment": ("trivial_augment",),
     "crop_flip_erase": ("crop_flip", "erase"),
     "trivial": ("crop_flip", "trivial_augment", "erase"),
-    "drop_words": TOKEN_STEPS,
+    **{name: (name,) for name in DROPPED},
 }

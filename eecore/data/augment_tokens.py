@@ -11,11 +11,11 @@ from torch import Tensor
 from eecore.errors import SettingError
 from eecore.special import FIRST, UNKNOWN
 
-DROPPED = 0.3  # fraction of the words
+DROPPED = {"drop_words": 0.3, "drop_many_words": 0.7}  # fraction of the words
 
 
-def drop_words(x: Tensor, generator: torch.Generator) -> Tensor:
-    """A copy in which every third word or so is unknown; padding and the ends of texts stay.
+def drop_words(x: Tensor, generator: torch.Generator, name: str = "drop_words") -> Tensor:
+    """A copy in which some words are unknown; padding and the ends of texts stay.
 
     Two things at once: a network cannot lean on single words, and it learns what to make of a word that it does not
     know, of which training texts have none where their whole vocabulary is kept.
@@ -23,14 +23,15 @@ def drop_words(x: Tensor, generator: torch.Generator) -> Tensor:
     Args:
         x: token numbers, int64, (B, S).
         generator: on the same device as `x`.
+        name: a key of `DROPPED`, which says how many.
     Raises:
         SettingError: a batch that is not tokens, or a generator elsewhere.
     Source:
         Iyyer et al. 2015, Deep unordered composition rivals syntactic methods, ACL, section 3.1 (word dropout).
     """
     if x.ndim != 2 or x.dtype != torch.int64:
-        raise SettingError(f"augment: 'drop_words' needs tokens, int64 (B, S), got {x.dtype} of {tuple(x.shape)}")
+        raise SettingError(f"augment: {name!r} needs tokens, int64 (B, S), got {x.dtype} of {tuple(x.shape)}")
     if generator.device.type != x.device.type:
         raise SettingError(f"augment: the generator is on {generator.device}, the batch on {x.device}")
-    dropped = torch.rand(x.shape, generator=generator, device=x.device) < DROPPED
+    dropped = torch.rand(x.shape, generator=generator, device=x.device) < DROPPED[name]
     return torch.where(dropped & (x >= FIRST), UNKNOWN, x)

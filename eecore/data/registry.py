@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from eecore.data import (
+    augment_tokens,
     colours,
     dataset,
     division,
@@ -253,7 +254,7 @@ def source_modules(name: str) -> list[ModuleType]:
 
 def augmentation_modules() -> list[ModuleType]:
     """The modules that decide how a batch is changed while training. For hashing."""
-    changing = (augment, mix, trivial.trivial_augment, colours.equalize)
+    changing = (augment, mix, trivial.trivial_augment, colours.equalize, augment_tokens.drop_words)
     return [sys.modules[function.__module__] for function in changing]
 
 

@@ -59,6 +59,7 @@ COLUMNS = {
         "data_note",
         "recipe",
         "epochs",
+        "linear",
     ],
 }
 
@@ -78,7 +79,8 @@ class Records:
         costs: like tables.training_costs.
         history: like Result.history, at some epochs.
         provenance: a row per run: title, family, size, why (it is stale), threads, torch, commit, finished,
-            utilisation (of a GPU, percent), fingerprint, train_samples, data_note, recipe and epochs (in words).
+            utilisation (of a GPU, percent), fingerprint, train_samples, data_note, recipe and epochs (in words),
+            linear (accuracy on test of a linear model on the same texts; NaN for other data).
     """
 
     exits: pd.DataFrame
@@ -197,6 +199,7 @@ def _provenance(record: dict[str, Any], entry: Entry | None, why: str) -> dict[s
         "data_note": record["data"]["note"],
         "recipe": recipe_in_words(record["settings"]["recipe"], record["data"]["augment"]),
         "epochs": " + ".join(str(phase["epochs_done"]) for phase in record["training"]),
+        "linear": number((record.get("linear") or {}).get("test")),
     }
 
 

@@ -3,6 +3,7 @@
 K exits, N samples, C classes.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from eecore import data, inference
+from eecore.lab.linear import linear_accuracy
 from eecore.lab.plan import Planned
 from eecore.provenance import commit
 from eecore.training import Result
@@ -45,6 +47,7 @@ def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> di
             "parameters": int(made["parameters"]),
         },
         "exits": {split: _per_exit(result, split) for split in ("validation", "test")},
+        "linear": _linear(result.run.dataset),
         "curves": {rule: _columns(_curve(result, rule)) for rule in rules},
         "budgets": {rule: _columns(_budgets(result, rule)) for rule in rules if classifies},
         "training": [_phase(phase) for phase in made["phases"]],
@@ -55,6 +58,14 @@ def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> di
         "keys": made["prefix_keys"],
         "finished": made["finished"],
     }
+
+
+@functools.cache
+def _linear(dataset: str) -> dict[str, float] | None:
+    """What a linear model reaches on texts; None for other data."""
+    info = data.info(dataset)
+    texts = info.kind == "tokens" and info.task == "classification"
+    return linear_accuracy(data.load(dataset)) if texts else None
 
 
 def _data(result: Result) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from eecore import tables
+from eecore import plotting, tables
 from eecore.lab.against import NOTHING
 from eecore.lab.reading import Records
 
@@ -82,6 +82,24 @@ def _differences(part: pd.DataFrame, regimes: Sequence[str]) -> pd.DataFrame:
     seeds = {regime: set(rows["seed"]) for regime, rows in part.groupby("regime")}
     pairs = [(a, b) for a, b in tables.comparisons(regimes) if seeds.get(a, set()) & seeds.get(b, set())]
     return tables.differences(part, "accuracy", pairs, ["dataset", "model"])
+
+
+def linear_in_words(found: Records) -> str:
+    """A sentence for each entry of texts: what a linear model reaches on them, and the last exit in its best regime."""
+    exits = found.exits[found.exits["split"] == "test"]
+    last = exits[exits["exit"] == exits.groupby("name")["exit"].transform("max")]
+    lines = []
+    for (title, name), part in found.provenance.groupby(["title", "name"], sort=False):
+        linear = part["linear"].dropna()
+        if len(linear):
+            reached = last[last["name"] == name].groupby("regime")["accuracy"].mean()
+            best, lead = str(reached.idxmax()), 100 * (reached.max() - linear.iloc[0])
+            lines.append(
+                f"- {title}: a linear model reaches {100 * linear.iloc[0]:.1f} %, the last exit at best "
+                f"{100 * reached.max():.1f} % ({plotting.shown_value('regime', best)}), {abs(lead):.1f} points "
+                f"{'more' if lead > 0 else 'less'}."
+            )
+    return "\n".join(lines)
 
 
 def rows_in_words(against: pd.DataFrame) -> str:
