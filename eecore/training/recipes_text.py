@@ -11,12 +11,12 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     ("text_small", "trec"): {"epochs": 12, "lr": 1e-3, "weight_decay": 0.05, "augment": "drop_words"},
     ("text_small", "sst2"): {"epochs": 3, "lr": 1e-3, "weight_decay": 0.05, "augment": "drop_words"},
     ("text_small", "newsgroups20"): {
-        "epochs": 12,
+        "epochs": 20,
         "lr": 1e-3,
         "weight_decay": 0.1,
         "label_smoothing": 0.2,
         "ema": 0.99,
-        "augment": "drop_words",
+        "augment": "drop_many_words",
     },
     ("text_pairs", "stsb"): {"epochs": 6, "lr": 2e-3, "weight_decay": 0.1},
 }
