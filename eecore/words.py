@@ -84,6 +84,22 @@ def tally(differences: pd.DataFrame, cells: str = "data and model") -> str:
     return "\n\n".join(sentences)
 
 
+def verdict_counts(parts: Mapping[str, pd.DataFrame], what: str) -> pd.DataFrame:
+    """How often each verdict falls, as text for a table: a row for each quantity and pair of regimes, or each regime.
+
+    Args:
+        parts: by the name of a quantity, from tables.differences or tables.estimates.
+        what: name of the first column.
+    """
+    rows = []
+    for name, differences in parts.items():
+        for key, part in differences.groupby(["a", "b"] if "a" in differences else ["regime"], sort=False):
+            compared, counted = " − ".join(regime_style(str(one)).label for one in key), Counter(verdicts(part))
+            about = {what: name, "compared": compared, "combinations": str(len(part))}
+            rows.append({**about, **{said: str(counted[said]) for said in _SAID}})
+    return pd.DataFrame(rows, columns=[what, "compared", "combinations", *_SAID])
+
+
 def agreement(differences: pd.DataFrame, column: str) -> str:
     """Whether the values of `column` (such as the exit rules) lead to the same verdicts."""
     judged = differences.assign(verdict=verdicts(differences))

@@ -26,6 +26,7 @@ from eecore.inference import (
     score,
 )
 from eecore.inference.temperature import TEMPERATURES
+from eecore.pages.calibrated import changes
 
 
 def make(seed, exits=3, samples=60, classes=4, dtype=torch.float32):
@@ -281,3 +282,19 @@ def test_wrong_input_is_one_line(call, said, monkeypatch):
     with pytest.raises(SettingError, match=said) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+def test_what_scaling_changes_is_paired_within_each_setting():
+    rows = [
+        {"scaling": s, "rule": rule, "dataset": "d", "model": "m", "regime": regime, "seed": seed, "area": value}
+        for rule, by in (("confidence", 0.0), ("entropy", 0.1))
+        for regime in ("joint", "mixed")
+        for seed in (0, 1)
+        for s, value in (("as trained", 0.5 + seed), ("scaled", 0.5 + seed + by))
+    ]
+    frame = pd.DataFrame(rows)
+    found = changes(frame, {"area": "area"}, ["dataset", "model"], ["rule"])
+    assert list(found) == ["area, confidence", "area, entropy"]
+    assert found["area, entropy"]["mean"].tolist() == pytest.approx([0.1, 0.1])
+    assert found["area, confidence"]["mean"].tolist() == pytest.approx([0.0, 0.0])
+    assert list(changes(frame[frame["rule"] == "entropy"], {"area": "area"}, ["dataset", "model"])) == ["area"]

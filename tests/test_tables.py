@@ -205,3 +205,17 @@ def test_a_tally_says_what_its_rows_are_combinations_of():
     frame = pd.DataFrame({"a": "x", "b": "y", "mean": [1.0, 0.0], "low": [0.5, -1.0], "high": [1.5, 1.0], "n": 3})
     assert "of 2 combinations of data and model, 1 higher, 0 lower, 1 not told apart" in words.tally(frame)
     assert "of 2 combinations of data, model and regime, 1 higher" in words.tally(frame, "data, model and regime")
+
+
+def test_counts_of_verdicts_are_a_row_for_each_quantity_and_pair():
+    values = {"mean": [1.0, -1.0, 0.0], "low": [0.5, -1.5, -1.0], "high": [1.5, -0.5, 1.0], "n": 3}
+    paired = pd.DataFrame({**values, "a": "mixed", "b": ["joint", "joint", "disjoint"]})
+    single = pd.DataFrame({**values, "regime": ["joint_long"] * 3})
+    found = words.verdict_counts({"cost": paired, "gap": single}, "quantity")
+    assert found.to_numpy().tolist() == [
+        ["cost", "mixed − joint", "2", "1", "1", "0"],
+        ["cost", "mixed − disjoint", "1", "0", "0", "1"],
+        ["gap", "joint, mixed's budget", "3", "1", "1", "1"],
+    ]
+    assert list(found) == ["quantity", "compared", "combinations", "higher", "lower", "not told apart"]
+    assert words.verdict_counts({"cost": paired.iloc[:0]}, "quantity").empty

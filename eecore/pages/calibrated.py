@@ -6,7 +6,7 @@ Axes: K exits, N samples.
 one of them too, so that the two can be compared run by run.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 
 from eecore import inference
 from eecore.pages.samples import taken_within
-from eecore.tables import RUN_COLUMNS
+from eecore.tables import RUN_COLUMNS, differences
 from eecore.training import Result
 
 LEAST = 10  # samples in a bin of a reliability diagram: fewer say too little
@@ -170,3 +170,25 @@ def areas(results: Iterable[Result], rules: Sequence[str]) -> pd.DataFrame:
                 area = inference.area_under_curve(points, run.backbone_macs)
                 rows.append({**run.labels_of_run, "rule": rule, "thresholds": name, "area": area})
     return pd.DataFrame(rows)
+
+
+def changes(
+    frame: pd.DataFrame, measures: Mapping[str, str], cell: Sequence[str], settings: Sequence[str] = ()
+) -> dict[str, pd.DataFrame]:
+    """What scaling changes in each measure, within each setting: paired differences "scaled" − "as trained".
+
+    Args:
+        frame: columns scaling, regime, seed, those of `cell` and `settings`, and the measures.
+        measures: columns by their names in prose.
+        cell: columns that make a cell, beside regime.
+        settings: columns within whose values differences are told apart, such as "rule".
+    Returns:
+        Frames of tables.differences by the name of the measure and the settings, such as "cost, entropy".
+    """
+    found: dict[str, pd.DataFrame] = {}
+    for title, column in measures.items():
+        pairs = [("scaled", "as trained")]
+        compared = differences(frame, column, pairs, [*settings, *cell, "regime"], "scaling")
+        parts = compared.groupby(list(settings), sort=False) if settings else [((), compared)]
+        found |= {", ".join([title, *values]): part for values, part in parts}
+    return found
