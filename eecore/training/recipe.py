@@ -67,7 +67,8 @@ class Recipe(Settings):
             over the exits that the phase trains of the loss on validation: cross-entropy, or a regression's loss.
         precision: "float32" or "bf16" (autocast; weights stay float32).
         channels_last: memory layout of images and convolutions.
-        compile: the network through torch.compile, which takes a minute or more at the start of each phase.
+        compile: the network through torch.compile, which takes a minute or more at the start of each phase; on a GPU
+            its many small kernels are then launched together (CUDA graphs).
         augment: name of an augmentation of eecore.data; None: the data set's own.
         mixup, cutmix: mix samples and their labels: parameter of the Beta distribution of the shares, see
             eecore.data.mix; None: off. Classification only.
