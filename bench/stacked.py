@@ -103,16 +103,11 @@ def train_stacked(
     took = []
     for epoch in range(epochs):
         began = time.perf_counter()
-        orders = [
-            epoch_batches(
-                len(y), recipe.batch_size, torch.Generator(device).manual_seed(derived_seed(seed, "all", epoch))
-            )
-            for seed in seeds
-        ]
-        for i, batches in enumerate(zip(*orders, strict=True)):
+        generators = [torch.Generator(device).manual_seed(derived_seed(seed, "all", epoch)) for seed in seeds]
+        orders = [torch.stack(list(epoch_batches(len(y), recipe.batch_size, each))) for each in generators]
+        for i, batch in enumerate(torch.stack(orders, dim=1)):  # (S, B)
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(epoch * each_epoch + i, epochs * each_epoch, recipe)
-            batch = torch.stack(batches)  # (S, B)
             optimizer.zero_grad()
             with sdpa_kernel(SDPBackend.MATH):  # attention written out: the fused kernels know no axis of seeds
                 losses_of(parameters, buffers, x[batch], y[batch]).sum().backward()
@@ -141,7 +136,7 @@ def _optimizer(parameters: dict[str, Tensor], recipe: Recipe) -> torch.optim.Opt
 def _clip_each(parameters: list[Tensor], largest: float) -> None:
     """`clip_grad_norm_` of each seed's gradient by itself."""
     gradients = [p.grad for p in parameters if p.grad is not None]
-    norms = torch.stack([g.reshape(len(g), -1).norm(dim=1) for g in gradients]).norm(dim=0)  # (S,)
+    norms = torch.cat([g.reshape(len(g), -1) for g in gradients], dim=1).norm(dim=1)  # (S,)
     share = (largest / (norms + 1e-6)).clamp(max=1.0)
     for gradient in gradients:
         gradient.mul_(share.view(-1, *(1,) * (gradient.ndim - 1)))
