@@ -179,7 +179,7 @@ def changes(
 
     Args:
         frame: columns scaling, regime, seed, those of `cell` and `settings`, and the measures.
-        measures: columns by their names in prose.
+        measures: columns by their names in prose, "" for the only one.
         cell: columns that make a cell, beside regime.
         settings: columns within whose values differences are told apart, such as "rule".
     Returns:
@@ -190,5 +190,5 @@ def changes(
         pairs = [("scaled", "as trained")]
         compared = differences(frame, column, pairs, [*settings, *cell, "regime"], "scaling")
         parts = compared.groupby(list(settings), sort=False) if settings else [((), compared)]
-        found |= {", ".join([title, *values]): part for values, part in parts}
+        found |= {", ".join(filter(None, [title, *values])): part for values, part in parts}
     return found
