@@ -195,10 +195,13 @@ def test_verdicts_at_each_length_in_words():
     rows = [(2, 0.1, 0.05, 0.15), (5, -0.1, -0.15, -0.05), (10, 0.1, -0.1, 0.3), (20, 0.2, 0.1, 0.3)]
     found = pd.DataFrame(rows, columns=["epochs", "mean", "low", "high"])
     found = found.assign(model="m", outcome="last exit", pair="mixed − joint", n=5)
-    each = words_training.at_each_length(found)
-    assert each == (
-        "- m, last exit, mixed − joint: **higher** at 2, 20; **lower** at 5; not told apart at 10 epochs a phase"
-    )
+    each = words_training.at_each_length(pd.concat([found.iloc[1:].assign(model="other"), found]))
+    assert list(each) == ["model", "outcome", "pair", "2 epochs", "5 epochs", "10 epochs", "20 epochs"]
+    assert each.to_numpy().tolist() == [
+        ["other", "last exit", "mixed − joint", "–", "-10.0 lower", "+10.0 not told apart", "+20.0 higher"],
+        ["m", "last exit", "mixed − joint", "+10.0 higher", "-10.0 lower", "+10.0 not told apart", "+20.0 higher"],
+    ]
+    assert words_training.at_each_length(found.iloc[:0]).empty
     said = words_training.in_all(found)
     assert "of 4 comparisons at equal training cost, 2 higher, 1 lower, 1 not told apart" in said
     assert "smallest and largest mean -10.0 and +20.0 points" in said

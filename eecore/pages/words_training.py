@@ -1,7 +1,5 @@
 """Sentences about training cost and training settings, computed from differences with intervals."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from eecore.plotting import regime_style
@@ -10,28 +8,24 @@ from eecore.words import verdicts
 _ORDER = ("higher", "lower", "not told apart")
 
 
-def _listed(values: Sequence[object]) -> str:
-    return ", ".join(map(str, values))
-
-
-def at_each_length(found: pd.DataFrame) -> str:
-    """At which lengths of training a regime is ahead at equal cost, a Markdown line for each model, outcome and pair.
+def at_each_length(found: pd.DataFrame) -> pd.DataFrame:
+    """Whether a regime is ahead at equal cost, as text: a row for each model, outcome and pair, a column a length.
 
     Args:
         found: from tables.estimates of training_budget.at_equal_cost, with columns model, outcome, pair and
             epochs.
+    Returns:
+        Cells such as "+2.1 higher" or "-0.3 not told apart", in percentage points; "–" where nothing was compared.
     """
-    lines = []
-    judged = found.assign(verdict=verdicts(found))
-    for (model, outcome, pair), part in judged.groupby(["model", "outcome", "pair"], sort=False):
-        said = [
-            f"{'**' if verdict != 'not told apart' else ''}{verdict}{'**' if verdict != 'not told apart' else ''} at "
-            f"{_listed(rows['epochs'].tolist())}"
-            for verdict in _ORDER
-            if len(rows := part[part["verdict"] == verdict])
-        ]
-        lines.append(f"- {model}, {outcome}, {pair}: {'; '.join(said)} epochs a phase")
-    return "\n".join(lines)
+    said = [f"{100 * mean:+.1f} {verdict}" for mean, verdict in zip(found["mean"], verdicts(found), strict=True)]
+    cells = found.assign(said=said, length=[f"{epochs} epochs" for epochs in found["epochs"]])
+    keys = ["model", "outcome", "pair"]
+    table = cells.pivot(index=keys, columns="length", values="said")
+    rows = list(dict.fromkeys(cells[keys].itertuples(index=False, name=None)))
+    columns = [f"{epochs} epochs" for epochs in sorted(found["epochs"].unique())]
+    table = table.loc[rows, columns].reset_index().fillna("–")
+    table.columns.name = None
+    return table
 
 
 def in_all(found: pd.DataFrame) -> str:
