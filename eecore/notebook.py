@@ -107,8 +107,9 @@ class Page:
         display(HTML(f'<div class="{classes}" id="{anchor}" tabindex="0">{body}</div>'))
 
     def say(self, text: str) -> None:
-        """A paragraph whose numbers and verdicts were computed."""
-        display(Markdown(text))
+        """Text whose numbers and verdicts were computed; nothing where there is nothing to say."""
+        if text:
+            display(Markdown(text))
 
     def file(self, name: str, content: object, what: str) -> None:
         """Offer plain data as a JSON file; the book has it beside its first page too.

@@ -44,6 +44,14 @@ def shown(monkeypatch):
     return bundles
 
 
+def test_a_page_that_has_nothing_to_say_shows_nothing(shown):
+    page = notebook.Page("00_quickstart", {}, seeds=[0], epochs=1)
+    page.say("")
+    assert shown == []
+    page.say("A sentence.")
+    assert len(shown) == 1
+
+
 # --- accounts of figures
 
 

@@ -106,23 +106,20 @@ def test_comparisons_by_hand():
     np.testing.assert_allclose(budget["points"], -1.0)
 
 
-def test_which_conclusions_survive_in_words():
+def test_which_conclusions_survive():
     found = sensitivity.compared(frame())
-    lines = words_training.survival(found).splitlines()
-    assert lines[0] == (
-        "- m, mixed − joint, equal epochs, last exit: **higher** in the base (+10.0 points, n = 3). Under 2 other "
-        "settings: 0 the same verdict, 1 the opposite one (epochs a phase 2: -10.0), 1 not told apart (learning rate "
-        "×3: +1.0)."
-    )
-    assert (
-        "**lower** in the base (-1.0 points, n = 3). Under 2 other settings: 2 the same verdict, 0 the opp" in lines[1]
-    )
-    assert "first exit: **not told apart** in the base (+0.0 points" in lines[2]
-    flipped = found.assign(base=found["setting"] == "×3")
-    said = words_training.survival(flipped).splitlines()[0]
-    assert (
-        "3 told apart there alone (learning rate ×1: +10.0; epochs a phase 2: -10.0; epochs a phase 10: +10.0)" in said
-    )
+    table = words_training.survival(found)
+    assert list(table) == ["model", "conclusion", "base", "same", "opposite", "lost", "gained"]
+    rows = table.to_numpy().tolist()
+    assert rows[0] == [
+        *("m", "mixed − joint, equal epochs, last exit", "+10.0 higher"),
+        *("0", "1 (epochs a phase 2: -10.0)", "1 (learning rate ×3: +1.0)", "0"),
+    ]
+    assert rows[1][2:] == ["-1.0 lower", "2", "0", "0", "0"]
+    assert rows[2][2] == "+0.0 not told apart"
+    flipped = words_training.survival(found.assign(base=found["setting"] == "×3"))
+    assert flipped.loc[0, "gained"] == "3 (learning rate ×1: +10.0; epochs a phase 2: -10.0; epochs a phase 10: +10.0)"
+    assert flipped.loc[0, ["same", "opposite", "lost"]].tolist() == ["0", "0", "0"]
 
 
 def test_each_regimes_own_best_is_chosen_on_validation():

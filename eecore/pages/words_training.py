@@ -62,45 +62,32 @@ def left_out(differences: pd.DataFrame) -> str:
     )
 
 
-def survival(found: pd.DataFrame) -> str:
-    """Which conclusions survive the other settings, a Markdown line for each model and conclusion.
+def survival(found: pd.DataFrame) -> pd.DataFrame:
+    """Which conclusions survive the other settings, as text: a row for each model and conclusion.
 
     Args:
         found: from eecore.pages.sensitivity.compared. The base may stand in it several times.
+    Returns:
+        Columns model, conclusion, base (such as "+2.1 higher", percentage points), and under how many other settings
+        the verdict is the same, the opposite one, lost (not told apart) or gained (told apart there alone); behind a
+        number that is not zero the settings with their means, but for the same verdict.
     """
     lines = []
     judged = found.assign(verdict=verdicts(found))
     for (model, conclusion), part in judged.groupby(["model", "conclusion"], sort=False):
-        base = part[part["base"]].iloc[0]
-        rest = part[~part["base"]]
-        opposite = {"higher": "lower", "lower": "higher"}.get(base["verdict"])
-        kinds = {
-            "the same verdict": rest[rest["verdict"] == base["verdict"]],
-            "the opposite one": rest[rest["verdict"] == opposite],
-            "not told apart": rest[(rest["verdict"] == "not told apart") & (base["verdict"] != "not told apart")],
-            "told apart there alone": rest[
-                (base["verdict"] == "not told apart") & (rest["verdict"] != base["verdict"])
-            ],
-        }
-        counted = [f"{len(rows)} {kind}{_which(kind, rows)}" for kind, rows in kinds.items() if _speaks(kind, rows)]
-        lines.append(
-            f"- {model}, {conclusion}: **{base['verdict']}** in the base "
-            f"({base['points']:+.1f} points, n = {base['n']}). Under {len(rest)} other settings: {', '.join(counted)}."
-        )
-    return "\n".join(lines)
+        base, rest = part[part["base"]].iloc[0], part[~part["base"]]
+        clear, same = base["verdict"] != "not told apart", rest["verdict"] == base["verdict"]
+        lost = clear & (rest["verdict"] == "not told apart")
+        kinds = {"opposite": clear & ~same & ~lost, "lost": lost, "gained": ~same & (not clear)}
+        about = {"model": model, "conclusion": conclusion, "base": f"{base['points']:+.1f} {base['verdict']}"}
+        lines.append({**about, "same": str(int(same.sum())), **{kind: _which(rest[of]) for kind, of in kinds.items()}})
+    return pd.DataFrame(lines)
 
 
-def _speaks(kind: str, rows: pd.DataFrame) -> bool:
-    """Whether a count is worth a word: the first two always, the others where they are not zero."""
-    return kind in ("the same verdict", "the opposite one") or len(rows) > 0
-
-
-def _which(kind: str, rows: pd.DataFrame) -> str:
-    """The settings of what is not as in the base, with their means."""
-    if kind == "the same verdict" or rows.empty:
-        return ""
-    named = [f"{row.axis} {row.setting}: {row.points:+.1f}" for row in rows.itertuples()]
-    return f" ({'; '.join(named)})"
+def _which(rows: pd.DataFrame) -> str:
+    """How many settings, and which, with their means."""
+    named = "; ".join(f"{row.axis} {row.setting}: {row.points:+.1f}" for row in rows.itertuples())
+    return f"{len(rows)} ({named})" if named else "0"
 
 
 def unequal_budgets(ratios: pd.DataFrame, slack: float = 0.05) -> str:
