@@ -57,6 +57,7 @@ def _missing():
         "browser": bool(smoke_book.chromium()),
         "namespaces": _has_namespaces(),
         "transformers": importlib.util.find_spec("transformers") is not None,
+        "adapters": all(map(importlib.util.find_spec, ("torchvision", "timm"))),
         "torchjd": importlib.util.find_spec("torchjd") is not None,
         "onnx": all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime"))),
     }
@@ -64,6 +65,7 @@ def _missing():
         "browser": "install Chromium (Debian: apt install chromium)",
         "namespaces": "allow users to mount in a namespace of their own (Linux: unshare -rm mount -t tmpfs x /mnt)",
         "transformers": "pip install -c constraints.txt -e '.[text]'",
+        "adapters": "pip install -e '.[adapters]', without constraints.txt: torchvision needs a torch of its own",
         "torchjd": "pip install -c constraints.txt -e '.[oracles]'",
         "onnx": "pip install -c constraints.txt -e '.[export]'",
     }

@@ -11,8 +11,9 @@ knows the module that this function is written in, not the library behind it. We
 network once (`eecore.training.pretrained.export`) and start runs from the file.
 
 The network's own classifier and final norm are left out; all heads are new. Libraries are imported only when they are
-asked for. The cuts are tested on stand-ins that have the attributes of these libraries' networks; that of transformers
-was tried on its ViTModel (5.24), whose hidden states it gives exactly. torchvision and timm themselves are untried.
+asked for. The cuts are tested on stand-ins that have the attributes of these libraries' networks, and, where the extra
+"adapters" is installed, on networks of torchvision and timm, whose outputs they give exactly; that of transformers was
+tried on its ViTModel (5.24), whose hidden states it gives exactly.
 """
 
 import importlib
