@@ -260,7 +260,8 @@ def test_register_as_function_and_decorator(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_source_modules_are_named_by_content() -> None:
     names = [module.__name__ for module in data.source_modules("mnist5k")]
-    assert names == ["eecore.data.embedded", "eecore.data.dataset", "eecore.data.hashes", "eecore.data.splits"]
+    shared = ["dataset", "hashes", "moments", "splits", "streamed"]
+    assert names == [f"eecore.data.{name}" for name in ("embedded", *shared)]
 
 
 def test_fetch_says_where_nothing_is_to_be_fetched() -> None:
