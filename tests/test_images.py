@@ -170,7 +170,7 @@ def test_fetched_cifar_is_checked_file_by_file(folders: Path, tmp_path: Path) ->
 def test_missing_data_say_where_and_how(folders: Path) -> None:
     for name in ("cifar10", "cifar100", "tinyimagenet"):
         with pytest.raises(DataError, match=f"data fetch {name}, or unpack") as caught:
-            registry._entry(name).make()
+            registry.entry_of(name).make()
         assert str(folders) in str(caught.value)
         assert data.present(name) == []
         assert data.info(name).classes == {"cifar10": 10, "cifar100": 100, "tinyimagenet": 200}[name]

@@ -31,7 +31,6 @@ from eecore.data.files import cache_folder, data_folders
 from eecore.data.mix import Target, mix
 from eecore.data.own import OwnName
 from eecore.data.registry import (
-    augmentation_modules,
     fetch,
     info,
     known,
@@ -41,9 +40,9 @@ from eecore.data.registry import (
     present,
     register,
     register_own,
-    source_modules,
     verify,
 )
+from eecore.data.sources import augmentation_modules, source_modules
 from eecore.data.splits import stratified
 from eecore.data.streamed import Pixels
 from eecore.data.synthetic import bayes_accuracy, best_error, make_synthetic, make_synthetic_regression

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from eecore.data.streamed import Pixels
+from eecore.data.streamed import Pixels, content_hash
 
 
 def row_hashes(x: Tensor | Pixels) -> Iterator[bytes]:
@@ -15,7 +15,7 @@ def row_hashes(x: Tensor | Pixels) -> Iterator[bytes]:
         yield from x.hashes
         return
     for row in np.ascontiguousarray(x.numpy()):
-        yield hashlib.blake2b(row.data, digest_size=16).digest()
+        yield content_hash(row)
 
 
 def fingerprint(*tensors: Tensor | Pixels) -> str:

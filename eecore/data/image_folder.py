@@ -39,7 +39,7 @@ def describe(name: OwnName) -> Info:
     side = name.integer("size", SIDE, *SIDES)
     found = _scan(name)
     counts = {part: sum(map(len, classes.values())) for part, classes in found.items()}
-    fits = fits_in_memory(sum(counts.values()), (3, side, side))
+    fits = _fits(found, side)
     splits = ", ".join(f"{count} {part}" for part, count in counts.items())
     return Info(
         name=name.label,
@@ -65,8 +65,8 @@ def make(name: OwnName) -> Dataset:
     """
     info, found = describe(name), _scan(name)
     classes = list(found["train"])
-    side, samples = info.shape[1], sum(len(files) for part in found.values() for files in part.values())
-    read = _in_memory if fits_in_memory(samples, info.shape) else stored_pictures
+    side = info.shape[1]
+    read = _in_memory if _fits(found, side) else stored_pictures
     parts = {part: _split(name, files, classes, side, read) for part, files in found.items()}
     train, validation, test = divide(name, parts["train"], parts.get("validation"), parts.get("test"))
     check_classes(name, train, classes)
@@ -110,6 +110,11 @@ def _classes(name: OwnName, folder: Path) -> Classes:
 
 def _folders(folder: Path) -> dict[str, Path]:
     return {place.name: place for place in sorted(folder.iterdir()) if place.is_dir() and place.name[0] != "."}
+
+
+def _fits(found: dict[str, Classes], side: int) -> bool:
+    samples = sum(len(files) for classes in found.values() for files in classes.values())
+    return fits_in_memory(samples, (3, side, side))
 
 
 def _in_memory(name: object, files: Sequence[Path], side: int) -> Tensor:

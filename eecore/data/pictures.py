@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from eecore.data.files import cache_folder, cached_arrays, sha256
-from eecore.data.streamed import DIGEST, Pixels, picture_hash
+from eecore.data.streamed import DIGEST, Pixels, content_hash
 from eecore.errors import DataError
 
 ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -112,7 +112,7 @@ def _store(name: object, files: Sequence[Path], side: int, path: Path) -> dict[s
         def keep(i: int, picture: np.ndarray) -> None:
             values = picture.reshape(3, -1).astype(np.int64)
             images[i] = picture
-            hashes[i] = np.frombuffer(picture_hash(picture), dtype=np.uint8)
+            hashes[i] = np.frombuffer(content_hash(picture), dtype=np.uint8)
             sums[i] = np.stack([values.sum(axis=1), np.square(values).sum(axis=1)], axis=1)
 
         _read_each(name, files, side, keep)

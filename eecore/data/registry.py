@@ -2,29 +2,12 @@
 
 import difflib
 import functools
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
-from eecore.data import (
-    augment_tokens,
-    colours,
-    dataset,
-    division,
-    hashes,
-    moments,
-    own,
-    splits,
-    streamed,
-    text_reading,
-    tokens,
-    trivial,
-)
-from eecore.data.augment import augment
+from eecore.data import own
 from eecore.data.dataset import Dataset, Info
-from eecore.data.mix import mix
 from eecore.data.own import OwnName
 from eecore.errors import DataError, SettingError, choose, shown
 
@@ -68,7 +51,7 @@ def load(name: str) -> Dataset:
 
 @functools.cache
 def _load(name: str) -> Dataset:
-    entry, described = _entry(name), info(name)
+    entry, described = entry_of(name), info(name)
     made = entry.make()
     if made.info != described:
         raise DataError(f"{name}: what was made calls itself {made.info.name}, with another description")
@@ -129,7 +112,7 @@ def info(name: str) -> Info:
 
 @functools.cache
 def _info_of_own(name: str) -> Info:
-    described = _entry(name).describe()
+    described = entry_of(name).describe()
     holder = described.name if described.name in _registry else _labels.get(described.name, name)
     if holder != name:
         raise SettingError(
@@ -221,7 +204,7 @@ def fetch(name: str, **options: object) -> Path:
         SettingError: unknown, or it needs no download.
         DataError: the download failed or is damaged.
     """
-    download = _entry(known("data", name)).fetch
+    download = entry_of(known("data", name)).fetch
     if download is None:
         raise SettingError(f"data: {name!r} needs no download; use load({name!r})")
     return download(**options)
@@ -229,7 +212,7 @@ def fetch(name: str, **options: object) -> Path:
 
 def present(name: str) -> list[Path] | None:
     """Files and folders of a data set that are on this machine; None where it comes with a package."""
-    where = _entry(known("data", name)).files
+    where = entry_of(known("data", name)).files
     return None if where is None else where()
 
 
@@ -239,26 +222,11 @@ def verify(name: str) -> None:
     Raises:
         DataError: something is missing or damaged.
     """
-    entry = _entry(known("data", name))
+    entry = entry_of(known("data", name))
     (entry.check or entry.make)()
 
 
-def source_modules(name: str) -> list[ModuleType]:
-    """The modules that decide this data set's content: its own, and what checks, normalises and divides."""
-    entry = _entry(known("data", name))
-    own_module = sys.modules[getattr(entry.make, "func", entry.make).__module__]
-    texts = name not in _registry or entry.describe().kind == "tokens"  # own data may be texts
-    shared = [*([] if name in _registry else [division]), *([tokens, text_reading] if texts else [])]
-    return [own_module, dataset, hashes, moments, splits, streamed, *shared]
-
-
-def augmentation_modules() -> list[ModuleType]:
-    """The modules that decide how a batch is changed while training. For hashing."""
-    changing = (augment, mix, trivial.trivial_augment, colours.equalize, augment_tokens.drop_words)
-    return [sys.modules[function.__module__] for function in changing]
-
-
-def _entry(name: str) -> _Entry:
+def entry_of(name: str) -> _Entry:
     """The entry of a name in its one form; that of own data is put together from its prefix."""
     if name in _registry:
         return _registry[name]

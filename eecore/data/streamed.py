@@ -22,12 +22,12 @@ from eecore.shapes import Int
 
 READERS = 4  # threads that read batches
 AHEAD = 8  # batches that are read before they are asked for
-DIGEST = 16  # bytes of a picture's hash
+DIGEST = 16  # bytes of a sample's hash
 
 
-def picture_hash(picture: np.ndarray) -> bytes:
-    """The hash of one picture's content, as `hashes.row_hashes` gives it."""
-    return hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=DIGEST).digest()
+def content_hash(sample: np.ndarray) -> bytes:
+    """A hash of one sample's content."""
+    return hashlib.blake2b(np.ascontiguousarray(sample).data, digest_size=DIGEST).digest()
 
 
 class Pixels:
@@ -132,7 +132,7 @@ class Pixels:
             raise DataError(f"{self.path} cannot be read: {problem}") from problem
         pictures = file[places]
         for place, picture in zip(places, pictures, strict=True):
-            if picture_hash(picture) != self._hashes[place].tobytes():
+            if content_hash(picture) != self._hashes[place].tobytes():
                 raise DataError(f"{self.path} is damaged at picture {place + 1}: remove it, and it is made again")
         return torch.from_numpy(np.asarray(pictures))
 
