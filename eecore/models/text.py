@@ -44,7 +44,6 @@ class Embedding(nn.Module):
         super().__init__()
         self.piece = 1 if length <= SHORT else -(-length // PIECES)  # tokens of a piece
         pieces = -(-length // self.piece)  # P
-        self.missing = pieces * self.piece - length
         self.tokens = _token_vectors(vocabulary, width, STD if self.piece == 1 else STD_OF_PIECES)
         self.window = window
         self.neighbours: nn.Module = nn.Identity()
@@ -56,17 +55,18 @@ class Embedding(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Int[Tensor, "B S"]) -> tuple[Bool[Tensor, "B P"], Float[Tensor, "B P D"]]:
-        """Which pieces are there, and their vectors."""
+        """Which pieces are there, and their vectors. x may be shorter than the S of the data."""
+        missing = -x.shape[1] % self.piece
         there, vectors = x != PADDING, self.tokens(x)  # (B, S), (B, S, D)
         if self.window > 1:
             beside = F.pad(vectors, (0, 0, self.window // 2, self.window // 2))
             vectors = self.neighbours(beside.unfold(1, self.window, 1).flatten(2))  # (B, S, D)
         if self.piece > 1:
             vectors = vectors * there.unsqueeze(2)
-            count = F.pad(there, (0, self.missing)).unflatten(1, (-1, self.piece)).sum(2)  # (B, P)
-            total = F.pad(vectors, (0, 0, 0, self.missing)).unflatten(1, (-1, self.piece)).sum(2)  # (B, P, D)
+            count = F.pad(there, (0, missing)).unflatten(1, (-1, self.piece)).sum(2)  # (B, P)
+            total = F.pad(vectors, (0, 0, 0, missing)).unflatten(1, (-1, self.piece)).sum(2)  # (B, P, D)
             there, vectors = count > 0, total / count.clamp(min=1).unsqueeze(2)
-        return there, self.drop(vectors + self.position)
+        return there, self.drop(vectors + self.position[: vectors.shape[1]])
 
 
 class PairEmbedding(nn.Module):

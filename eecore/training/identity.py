@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from eecore import data, models
-from eecore.training import loop, losses, moving, optim, parallel, phase_rules, pretrained, together
+from eecore.training import lengths, loop, losses, moving, optim, parallel, phase_rules, pretrained, together
 from eecore.training.objectives import branches, conflicts, distillation, mean, objective, sample_weights, weights
 from eecore.training.phases import Phase
 from eecore.training.session import session_source
@@ -59,6 +59,7 @@ def _source_digest(run: Run) -> str:
         ours |= {branches, conflicts, distillation, objective, sample_weights, weights}
     deciding = {*ours, *models.source_modules(run.model), *data.source_modules(run.dataset)}
     deciding |= {pretrained} if run.pretrained else set()
+    deciding |= {lengths} if run.recipe.batches == "by_length" else set()
     deciding |= {parallel, together} if run.processes > 1 else set()
     return _digest(sorted(source_text(module) for module in deciding))
 

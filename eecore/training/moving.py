@@ -18,6 +18,7 @@ from eecore.models.heads_cascade import in_turn
 from eecore.shapes import Float, Int
 from eecore.training import phase_rules
 from eecore.training.compiled import compiled
+from eecore.training.lengths import by_length, lengths_of, without_padding
 from eecore.training.losses import judge, losses_of
 from eecore.training.phases import UNFREEZING, Phase, check_phases
 from eecore.training.recipe import Recipe
@@ -54,6 +55,7 @@ class Moving:
             self.x = self.x.contiguous(memory_format=torch.channels_last)
             self._validation_x = self._validation_x.contiguous(memory_format=torch.channels_last)
         self._validation_y = dataset.validation.y.to(device)
+        self._lengths = lengths_of(self.x) if recipe.batches == "by_length" else None
         self._forward: Callable[[Tensor], Tensor] = self._from_inputs
         if recipe.compile:
             self._forward = compiled(self._from_inputs, device)
@@ -93,6 +95,8 @@ class Moving:
 
     def batches(self, batches: Iterator[Int[Tensor, " B"]]) -> Iterator[Int[Tensor, " B"]]:
         """The batches of an epoch; those of inputs that stay on disk are read ahead."""
+        if self._lengths is not None:
+            batches = by_length(batches, self._lengths)
         return self.x.ahead(batches) if isinstance(self.x, Pixels) and self._cache is None else batches
 
     def begin_step(self, step: int) -> None:
@@ -109,7 +113,8 @@ class Moving:
         self._batch, self._target = batch, Target(self.y[batch])
         if self._cache is not None:
             return self._heads([reduced[batch] for reduced in self._cache]), self._target
-        x = augment(self.x[batch], self.augmentation, generator, self._mean, self._std)
+        x = self.x[batch] if self._lengths is None else without_padding(self.x[batch])
+        x = augment(x, self.augmentation, generator, self._mean, self._std)
         if self.recipe.mixes:
             x, self._target = mix(x, self._target.y, generator, self.recipe.mixup, self.recipe.cutmix)
         self._inputs = x

@@ -58,6 +58,8 @@ class Recipe(Settings):
         decay: see milestones.
         warmup: fraction of a phase's steps with linearly growing learning rate.
         batch_size: samples per step; the incomplete last batch of an epoch is left out.
+        batches: which samples meet in a batch: "shuffled", or for texts "by_length": those of like length, cut behind
+            the longest of them; several times faster where most are short, see eecore.training.lengths.
         label_smoothing: in [0, 1).
         clip_norm: largest 2-norm of the gradient, or None.
         ema: decay of an exponential moving average of the weights, which then is what the phase ends with; None: off.
@@ -95,6 +97,7 @@ class Recipe(Settings):
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.1
     warmup: Fraction = 0.1
     batch_size: Positive = 50
+    batches: Literal["shuffled", "by_length"] = "shuffled"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: Rate | None = 1.0
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -162,6 +165,8 @@ class Recipe(Settings):
         if self.compile and self.gradients in SEPARATE:
             passes = "takes a backward pass for each exit, which compile=True does not allow"
             raise SettingError(f"gradients: {self.gradients!r} {passes}")
+        if self.compile and self.batches == "by_length":
+            raise SettingError("batches: 'by_length' changes the length of texts at every step, unlike compile=True")
         if self.compile and self.weights == "l2w":
             raise SettingError("weights: 'l2w' takes derivatives of derivatives, which compile=True does not allow")
         return self
@@ -204,6 +209,7 @@ def check_recipe(recipe: Recipe, info: data.Info) -> None:
     wrong_kind = {
         "mixup": recipe.mixup is not None and info.kind == "tokens",
         "cutmix": recipe.cutmix is not None and info.kind != "image",
+        "batches": recipe.batches == "by_length" and info.kind != "tokens",
     }
     for checks, has in ((wrong_task, f"the task {info.task}"), (wrong_kind, f"samples of kind {info.kind}")):
         for name, wrong in checks.items():

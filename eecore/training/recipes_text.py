@@ -9,7 +9,13 @@ from typing import Any
 RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     ("text_nano", "wordlang"): {"epochs": 10, "lr": 6e-3, "weight_decay": 0.01, "batch_size": 200},
     ("text_small", "trec"): {"epochs": 12, "lr": 1e-3, "weight_decay": 0.05, "augment": "drop_words"},
-    ("text_small", "sst2"): {"epochs": 3, "lr": 1e-3, "weight_decay": 0.05, "augment": "drop_words"},
+    ("text_small", "sst2"): {
+        "epochs": 3,
+        "lr": 1e-3,
+        "weight_decay": 0.05,
+        "augment": "drop_words",
+        "batches": "by_length",
+    },
     ("text_small", "newsgroups20"): {
         "epochs": 20,
         "lr": 1e-3,
