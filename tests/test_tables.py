@@ -219,3 +219,18 @@ def test_counts_of_verdicts_are_a_row_for_each_quantity_and_pair():
     ]
     assert list(found) == ["quantity", "compared", "combinations", "higher", "lower", "not told apart"]
     assert words.verdict_counts({"cost": paired.iloc[:0]}, "quantity").empty
+
+
+def test_differences_as_a_table_have_a_row_for_each_quantity_and_cell():
+    frame = FRAME.assign(dataset="d")
+    both = tables.differences(frame, "accuracy", [("mixed", "joint"), ("joint", "mixed")], ["dataset", "model"])
+    found = words.difference_table({"first": both, "last": both.iloc[:1]}, "exit")
+    assert list(found) == ["exit", "of", "mixed − joint", "joint − mixed"]
+    assert found["of"].tolist() == ["d · m", "d · m"]
+    assert found["joint − mixed"].tolist()[1] == "–"  # not run
+    for text, row, verdict in zip(found.iloc[0, 2:], both.itertuples(), words.verdicts(both), strict=True):
+        assert text.startswith(f"{100 * row.mean:+.1f} ({100 * row.low:+.1f} to {100 * row.high:+.1f})")
+        assert text.endswith(" *") == (verdict != "not told apart")
+    alone = tables.differences(frame[frame["seed"] == 0], "accuracy", [("mixed", "joint")], ["dataset", "model"])
+    assert words.difference_table({"last": alone}, "exit").iloc[0, 2] == f"{100 * alone['mean'].iloc[0]:+.1f}"
+    assert words.difference_table({"last": alone.iloc[:0]}, "exit").empty
