@@ -1,7 +1,7 @@
 """Batches of texts of like length, so that little of a batch is padding, and no padding that all of it has.
 
 A data set's rows are as long as its longest text. Where most are short, a network spends most of its time on padding:
-of SST-2's 48 places a row, 11 are words.
+of SST-2's 48 places a row, 11 are words. Training costs are counted for whole rows all the same.
 
 Axes: N samples, B batch, S sequence of tokens, L the longest text of a batch.
 """
