@@ -190,7 +190,7 @@ def test_arrays_that_do_not_fit_in_memory_say_their_size_and_what_to_do(
 ) -> None:
     path = arrays_file(tmp_path / "own.npz", x=draw(100, 3, 64, 64), y=np.arange(100) % 2)
     monkeypatch.setenv(own.MEMORY, str(0.99 * 100 * 3 * 64 * 64 * 5 / 1e9))
-    with pytest.raises(DataError, match=r"take 0\.00615 GB of memory, .*store fewer") as caught:
+    with pytest.raises(DataError, match=r"its arrays take up to 0\.00615 GB of memory, .*store fewer") as caught:
         data.info(f"arrays:{path}")
     assert "\n" not in str(caught.value)
 

@@ -86,8 +86,8 @@ def _load(name: OwnName) -> dict[str, np.ndarray]:
         raise DataError(f"{name}: {name.path} is not a file on this machine")
     try:
         with zipfile.ZipFile(name.path) as packed:
-            values = sum(entry.file_size for entry in packed.infolist())
-        check_memory(name, values, (1,), "store fewer samples or smaller ones")
+            size = sum(entry.file_size for entry in packed.infolist())  # in bytes: at least one a number
+        check_memory(name, size, "store fewer samples or smaller ones")
         with np.load(name.path, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as problem:

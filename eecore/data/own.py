@@ -156,21 +156,19 @@ def fits_in_memory(samples: int, shape: tuple[int, ...]) -> bool:
     return samples * prod(shape) * BYTES_A_VALUE <= memory_limit()
 
 
-def check_memory(name: OwnName, samples: int, shape: tuple[int, ...], remedy: str) -> None:
-    """Stop before data are read that would not fit, where they cannot stay on disk.
+def check_memory(name: OwnName, values: int, remedy: str) -> None:
+    """Stop before arrays are read that would not fit: they cannot stay on disk.
 
     Args:
         name: for the error.
-        samples: how many.
-        shape: of one.
+        values: at most so many numbers.
         remedy: what to do, for the error.
     Raises:
         DataError: they take more than `memory_limit`.
     """
-    if not fits_in_memory(samples, shape):
-        need, limit = samples * prod(shape) * BYTES_A_VALUE, memory_limit()
-        sides = " x ".join(map(str, shape))
+    if not fits_in_memory(values, ()):
+        need, limit = values * BYTES_A_VALUE, memory_limit()
         raise DataError(
-            f"{name}: {samples} samples of {sides} take {need / 1e9:.3g} GB of memory, more than the {limit / 1e9:.3g} "
-            f"GB that are allowed ({MEMORY}, else half of this machine's); {remedy}"
+            f"{name}: its arrays take up to {need / 1e9:.3g} GB of memory, more than the {limit / 1e9:.3g} GB that are "
+            f"allowed ({MEMORY}, else half of this machine's); {remedy}"
         )
