@@ -1,6 +1,7 @@
 """Figures carry the right data, the same colours everywhere, and touch nothing but the ax."""
 
 import inspect
+import itertools
 import math
 
 import matplotlib
@@ -273,6 +274,29 @@ def test_facets_have_a_scale_of_their_own_and_one_legend_below():
         assert ax.get_legend() is None
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["joint", "mixed"]
+
+
+def test_many_facets_go_over_lines_and_no_two_names_of_axes_meet():
+    rows = [
+        (f"data{i}", "m", r, s, e, 0.5 + 0.01 * e + 0.001 * s)
+        for i in range(6)
+        for r in ("joint", "mixed")
+        for s in (0, 1)
+        for e in (1, 2)
+    ]
+    frame = pd.DataFrame(rows, columns=["dataset", "model", "regime", "seed", "exit", "accuracy"])
+    for count, lines in ((4, [4]), (5, [3, 2]), (6, [3, 3])):
+        some = frame[frame["dataset"].isin([f"data{i}" for i in range(count)])].assign(cost=1.0)
+        figure = plotting.facets(some, plotting.accuracy_per_exit)
+        figure.canvas.draw()
+        drawn = [ax for ax in figure.axes if ax.axison]
+        heights = pd.Series([round(ax.get_position().y0, 2) for ax in drawn])
+        assert sorted(heights.value_counts(), reverse=True) == lines
+        for ax in drawn:
+            ax.set_xlabel("mean cost per sample\n(% of the backbone's MACs)")
+        figure.canvas.draw()
+        boxes = [ax.xaxis.label.get_window_extent() for ax in drawn]
+        assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_forests_have_the_rows_once():

@@ -14,6 +14,7 @@ from eecore.plotting.numbers import curve_numbers, drawn_numbers, remember
 from eecore.plotting.style import shown_value
 
 WIDEST = 10.0  # inches of a figure: a page shows 720 pixels, on which wider ones have letters below 7 points
+ABREAST = 4  # panels in a line: with more, names of axes run into each other
 LETTER = 0.095  # inches of a title's letter, about
 
 
@@ -27,6 +28,8 @@ def facets(
     **options: Any,
 ) -> Figure:
     """Draw one panel for each value of `columns` and `rows` that the frame has; each has its own scale.
+
+    A line has a panel for each value of `columns`; where these are more than 4, panels follow each other over lines.
 
     Args:
         frame: long; every part that belongs to one panel is passed to `draw`.
@@ -42,10 +45,12 @@ def facets(
         (row, column): frame[(frame[rows] == row) & (frame[columns] == column)] for row in down for column in across
     }
     parts = {named: part for named, part in parts.items() if len(part)}
-    wide = min(panel[0], WIDEST / max(1, len(across)))
-    lines = -(-len(parts) // max(1, len(across)))
-    size = (wide * max(1, len(across)), panel[1] * lines)
-    figure, axes = plt.subplots(lines, len(across), figsize=size, squeeze=False)
+    beside = max(1, len(across))
+    if beside > ABREAST:
+        beside = -(-len(parts) // -(-len(parts) // ABREAST))  # as few lines as possible, as full as each other
+    wide = min(panel[0], WIDEST / beside)
+    lines = -(-len(parts) // beside)
+    figure, axes = plt.subplots(lines, beside, figsize=(wide * beside, panel[1] * lines), squeeze=False)
     for ax in axes.flat[len(parts) :]:
         ax.set_axis_off()
     for i, ((row, column), part) in enumerate(parts.items()):
@@ -54,9 +59,9 @@ def facets(
         named = {columns: column, rows: row}.items()
         said = [shown_value(of, value) for of, value in named]
         ax.set_title((", " if len(", ".join(said)) * LETTER < 0.85 * wide else ",\n").join(said))
-        if i % len(across):
+        if i % beside:
             ax.set_ylabel("")
-        if i + len(across) < len(parts):
+        if i + beside < len(parts):
             ax.set_xlabel("")
     _one_legend(figure, axes.flat)
     return remember(figure, drawn_numbers(draw, frame, [rows, columns], **options))
