@@ -8,6 +8,7 @@ import pandas as pd
 from eecore.evidence import Estimate, interval, verdict
 from eecore.plotting import regime_style, shown_value
 
+KEPT = "\u00a0"  # a space at which no line breaks
 _SAID = {"higher": "**higher**", "lower": "**lower**", "not told apart": "**not told apart**"}
 _FROM_ZERO = {"higher": " than zero", "lower": " than zero", "not told apart": " from zero"}
 
@@ -121,9 +122,9 @@ def difference_table(
         for row, said in zip(differences.itertuples(), verdicts(differences), strict=True):
             pair = " − ".join(regime_style(regime).label for regime in (row.a, row.b))
             mean, low, high = (f"{scale * number:+.{digits}f}" for number in (row.mean, row.low, row.high))
-            star = "" if said == "not told apart" else " *"
+            star = "" if said == "not told apart" else f"{KEPT}*"
             cell = row.label.rsplit(" · ", 1)[0]
-            rows.setdefault((name, cell), {})[pair] = f"{mean} ({low} to {high}){star}" if row.n > 1 else mean
+            rows.setdefault((name, cell), {})[pair] = f"{mean} ({low}{KEPT}to{KEPT}{high}){star}" if row.n > 1 else mean
             pairs[pair] = "–"
     return pd.DataFrame([{what: name, "of": cell, **pairs, **there} for (name, cell), there in rows.items()])
 

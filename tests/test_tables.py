@@ -228,7 +228,9 @@ def test_differences_as_a_table_have_a_row_for_each_quantity_and_cell():
     assert list(found) == ["exit", "of", "mixed − joint", "joint − mixed"]
     assert found["of"].tolist() == ["d · m", "d · m"]
     assert found["joint − mixed"].tolist()[1] == "–"  # not run
-    for text, row, verdict in zip(found.iloc[0, 2:], both.itertuples(), words.verdicts(both), strict=True):
+    for text, row, verdict in zip(
+        found.iloc[0, 2:].str.replace(words.KEPT, " "), both.itertuples(), words.verdicts(both), strict=True
+    ):
         assert text.startswith(f"{100 * row.mean:+.1f} ({100 * row.low:+.1f} to {100 * row.high:+.1f})")
         assert text.endswith(" *") == (verdict != "not told apart")
     alone = tables.differences(frame[frame["seed"] == 0], "accuracy", [("mixed", "joint")], ["dataset", "model"])
