@@ -101,16 +101,12 @@ def verdict_counts(parts: Mapping[str, pd.DataFrame], what: str) -> pd.DataFrame
     return pd.DataFrame(rows, columns=[what, "compared", "combinations", *_SAID])
 
 
-def difference_table(
-    parts: Mapping[str, pd.DataFrame], what: str, scale: float = 100.0, digits: int = 1
-) -> pd.DataFrame:
-    """Paired differences as text for a table: a row for each quantity and cell, a column for each pair of regimes.
+def difference_table(parts: Mapping[str, pd.DataFrame], what: str) -> pd.DataFrame:
+    """Paired differences in points as text for a table: a row for each quantity and cell, a column for each pair.
 
     Args:
-        parts: by the name of a quantity, from tables.differences.
+        parts: by the name of a quantity, from tables.differences of fractions.
         what: name of the first column.
-        scale: what numbers are multiplied by; the default is for fractions.
-        digits: after the decimal point.
     Returns:
         Columns `what`, "of" (the cell) and one for each pair, such as "mixed − joint". An entry is the mean and the
         interval's ends, starred where the interval leaves zero out; with one seed the mean alone, and "–" where the
@@ -121,7 +117,7 @@ def difference_table(
     for name, differences in parts.items():
         for row, said in zip(differences.itertuples(), verdicts(differences), strict=True):
             pair = " − ".join(regime_style(regime).label for regime in (row.a, row.b))
-            mean, low, high = (f"{scale * number:+.{digits}f}" for number in (row.mean, row.low, row.high))
+            mean, low, high = (f"{100 * number:+.1f}" for number in (row.mean, row.low, row.high))
             star = "" if said == "not told apart" else f"{KEPT}*"
             cell = row.label.rsplit(" · ", 1)[0]
             rows.setdefault((name, cell), {})[pair] = f"{mean} ({low}{KEPT}to{KEPT}{high}){star}" if row.n > 1 else mean

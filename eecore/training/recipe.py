@@ -161,7 +161,7 @@ class Recipe(Settings):
         return value if value is None else choose("distillation", value, DISTILLATIONS)
 
     @model_validator(mode="after")
-    def _one_pass_when_compiled(self) -> "Recipe":
+    def _fits_compile(self) -> "Recipe":
         if self.compile and self.gradients in SEPARATE:
             passes = "takes a backward pass for each exit, which compile=True does not allow"
             raise SettingError(f"gradients: {self.gradients!r} {passes}")
