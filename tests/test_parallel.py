@@ -8,10 +8,11 @@ import threading
 import time
 
 import pytest
+import torch.distributed as dist
 
 from eecore import data, models
 from eecore.errors import SettingError, TrainingError
-from eecore.training import Phase, Recipe, Run, Store, parallel, train
+from eecore.training import Phase, Recipe, Run, Store, parallel, together, train
 from eecore.training.identity import identity, prefix_keys
 from eecore.training.loop import train_phase
 
@@ -114,6 +115,45 @@ def test_a_process_that_is_killed_is_one_line_and_the_run_goes_on_from_its_last_
     result = train(run, store, progress=False)
     assert [row["epoch"] for row in result.record["phases"][0]["history"]] == list(range(100))
     assert store.record(prefix_keys(run)[0], "partial") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param(0, id="the rows of the first batch"),
+        pytest.param(1, id="the first gradient, in backward"),
+        pytest.param(200, id="any later step"),
+        pytest.param(-1, id="the check at the end"),
+    ],
+)
+def test_a_broken_connection_is_a_dead_process_before_the_system_says_so(tmp_path, monkeypatch, at):
+    """A connection breaks a moment before the process that held it counts as ended: here it goes on running."""
+    calls, whole = [], dist.all_reduce
+
+    def all_reduce(tensor, operation=dist.ReduceOp.SUM):
+        ends = operation != dist.ReduceOp.SUM
+        if ends if at < 0 else len(calls) == at:
+            raise RuntimeError("Connection reset by peer")
+        calls.append(tensor)
+        return whole(tensor, operation)
+
+    monkeypatch.setattr(dist, "all_reduce", all_reduce)
+    with pytest.raises(TrainingError) as caught:
+        train(RUN.replace(processes=2, regime="joint", epochs=20), Store(tmp_path), progress=False)
+    assert str(caught.value) == "processes: one of 2 died; what was stored stays"
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+def test_an_error_of_this_process_is_not_said_to_be_a_dead_one(tmp_path, monkeypatch):
+    def rows(share, samples):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(together.Share, "rows", rows)
+    with pytest.raises(RuntimeError, match=r"^out of memory$"):
+        train(RUN.replace(processes=2, regime="joint"), Store(tmp_path), progress=False)
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from eecore.training.moving import Moving
 from eecore.training.objectives.checks import check_parallel
 from eecore.training.phases import Phase
 from eecore.training.recipe import Recipe
-from eecore.training.together import Share, batch_norm, sum_gradient, sum_rows
+from eecore.training.together import LostError, Share, batch_norm, over_all, sum_gradient, sum_rows
 
 __all__ = ["train_phase"]
 
@@ -66,7 +66,7 @@ def train_phase(
                 progress = loop.train_phase(model, dataset, phase, recipe, **named)
                 _check_same(model)
         except RuntimeError as error:
-            if not any(process.exitcode for process in others):
+            if not isinstance(error, LostError) and not any(process.exitcode for process in others):
                 raise
             raise TrainingError(f"processes: one of {processes} died; what was stored stays") from error
     return progress
@@ -152,7 +152,7 @@ def _check_same(model: MultiExit) -> None:
     """Stop where the processes came to different weights, which only an error of ours could cause."""
     own = torch.stack([t.double().sum() for t in model.state_dict().values()])
     least, most = own.clone(), own.clone()
-    dist.all_reduce(least, dist.ReduceOp.MIN)
-    dist.all_reduce(most, dist.ReduceOp.MAX)
+    over_all(least, dist.ReduceOp.MIN)
+    over_all(most, dist.ReduceOp.MAX)
     if not torch.equal(least, most):
         raise TrainingError("processes: they came to different weights, which must not happen; train with 1")

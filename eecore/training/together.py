@@ -18,7 +18,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from eecore.shapes import Float
 
-__all__ = ["Share", "batch_norm", "sum_gradient", "sum_rows"]
+__all__ = ["LostError", "Share", "batch_norm", "over_all", "sum_gradient", "sum_rows"]
+
+
+class LostError(RuntimeError):
+    """Another process no longer answers."""
 
 
 @dataclass
@@ -48,19 +52,31 @@ class Share:
             self.inside = False
 
 
+def over_all(own: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> None:
+    """Put in place of a tensor its sum over all processes, or another `operation`.
+
+    Raises:
+        LostError: a process died. Its connections break before its parent can know that it ended, so it is said here.
+    """
+    try:
+        dist.all_reduce(own, operation)
+    except RuntimeError as error:
+        raise LostError(str(error)) from error
+
+
 class _Sum(torch.autograd.Function):
     """The sum over the processes. Each uses it for rows of its own, so its derivative is a sum as well."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
         total = own.clone()
-        dist.all_reduce(total)
+        over_all(total)
         return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Tensor:
         total = gradients[0].contiguous().clone()
-        dist.all_reduce(total)
+        over_all(total)
         return total
 
 
@@ -72,7 +88,7 @@ class _Rows(torch.autograd.Function):
         ctx.where = where
         total = own.new_zeros(own.shape[0], samples, *own.shape[2:])
         total[:, where] = own
-        dist.all_reduce(total)
+        over_all(total)
         return total
 
     @staticmethod
@@ -88,7 +104,7 @@ def sum_rows(own: Float[Tensor, "J b C"], where: slice, samples: int) -> Float[T
 def sum_gradient(share: Share, parameter: Tensor) -> None:
     """A hook: the gradient of the whole batch, from those of each process's rows."""
     if share.divided and parameter.grad is not None:
-        dist.all_reduce(parameter.grad)
+        over_all(parameter.grad)
 
 
 def batch_norm(norm: _BatchNorm, share: Share, x: Tensor) -> Tensor:
