@@ -1,9 +1,12 @@
 """One phase on two processes: the weights of one within rounding, batch norm included; what cannot be divided."""
 
 import copy
+import gc
+import inspect
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -12,7 +15,7 @@ import torch.distributed as dist
 
 from eecore import data, models
 from eecore.errors import SettingError, TrainingError
-from eecore.training import Phase, Recipe, Run, Store, parallel, together, train
+from eecore.training import Phase, Recipe, Run, Store, loop, parallel, session, together, train
 from eecore.training.identity import identity, prefix_keys
 from eecore.training.loop import train_phase
 
@@ -99,10 +102,11 @@ def test_a_process_that_is_killed_is_one_line_and_the_run_goes_on_from_its_last_
         except Exception as error:
             found.append(error)
 
+    key = prefix_keys(run)[0]
     thread = threading.Thread(target=attempt)
     thread.start()
     until = time.monotonic() + 100
-    while not store.record(prefix_keys(run)[0], "partial") and time.monotonic() < until:
+    while not store.record(key, "partial") and time.monotonic() < until:
         time.sleep(0.02)
     for child in multiprocessing.active_children():
         os.kill(child.pid, signal.SIGKILL)
@@ -110,11 +114,43 @@ def test_a_process_that_is_killed_is_one_line_and_the_run_goes_on_from_its_last_
     (error,) = found
     assert isinstance(error, TrainingError)
     assert str(error) == "processes: one of 2 died; what was stored stays"
-    done = store.record(prefix_keys(run)[0], "partial")["epoch"]
+    done = store.record(key, "partial")["epoch"]
     assert done >= 1
     result = train(run, store, progress=False)
     assert [row["epoch"] for row in result.record["phases"][0]["history"]] == list(range(100))
     assert store.record(prefix_keys(run)[0], "partial") is None
+
+
+@pytest.fixture
+def _disturbed():
+    """Threads change places within the parser: the garbage collector runs often, and Python code with it."""
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.set_threshold(20)
+    sys.setswitchinterval(1e-6)
+    disturb = lambda *_: sum(range(50))  # noqa: E731
+    gc.callbacks.append(disturb)
+    yield
+    gc.callbacks.remove(disturb)
+    sys.setswitchinterval(interval)
+    gc.set_threshold(*threshold)
+
+
+@pytest.mark.usefixtures("_disturbed")
+def test_threads_that_parse_sources_at_once_do_not_disturb_each_other():
+    source, found = inspect.getsource(loop), []
+
+    def attempt():
+        try:
+            found.extend(len(session.parse(source).body) for _ in range(40))
+        except SystemError as error:
+            found.append(str(error))
+
+    threads = [threading.Thread(target=attempt) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [len(session.parse(source).body)] * 120
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from eecore import data, models
 from eecore.training import lengths, loop, losses, moving, optim, parallel, phase_rules, pretrained, together
 from eecore.training.objectives import branches, conflicts, distillation, mean, objective, sample_weights, weights
 from eecore.training.phases import Phase
-from eecore.training.session import session_source
+from eecore.training.session import parse, session_source
 from eecore.training.settings import Run
 
 
@@ -38,7 +38,7 @@ def _file_source(module: ModuleType) -> str:
 
 @functools.cache
 def _stripped(source: str) -> str:
-    tree = ast.parse(source)
+    tree = parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and body:

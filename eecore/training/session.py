@@ -2,12 +2,20 @@
 
 import ast
 import sys
+import threading
 from collections.abc import Iterator
 
 from eecore.errors import SettingError
 
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 Literal = bool | int | float | str | tuple | list | dict | None
+_PARSING = threading.Lock()
+
+
+def parse(source: str) -> ast.Module:
+    """As `ast.parse`, one thread at a time: two at once can end in a SystemError in Python 3.11."""
+    with _PARSING:
+        return ast.parse(source)
 
 
 def session_source() -> str:
@@ -36,6 +44,6 @@ def session_source() -> str:
 def _statements(cell: str) -> Iterator[ast.stmt]:
     """The statements of a cell; none where it is not Python alone."""
     try:
-        yield from ast.parse(cell).body
+        yield from parse(cell).body
     except SyntaxError:
         return
