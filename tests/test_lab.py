@@ -145,7 +145,7 @@ def test_the_plan_of_this_book_has_the_papers_families_first_in_order():
         "bert-stsb",
     ]
     for entry in plan.entries:
-        assert set(entry.regimes) == {"disjoint", "mixed", "joint", "joint_long"}
+        assert set(entry.regimes) >= {"disjoint", "mixed", "joint", "joint_long"}
         assert len(entry.seeds) >= 3
 
 

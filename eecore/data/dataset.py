@@ -4,6 +4,7 @@ Axes: N samples, C channels, H height, W width, L length, S tokens of a sequence
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,9 +75,10 @@ class Info:
         augment: default augmentation.
         task: "classification" (y: classes, int64) or "regression" (y: numbers, float32, in the unit that `note`
             gives).
+        class_names: what the classes are called, by number; empty where they have no names but their numbers.
     Raises:
         SettingError: unknown kind, augmentation or task.
-        DataError: `shape` does not fit the kind, or `classes` the task.
+        DataError: `shape` does not fit the kind, `classes` the task, or `class_names` the classes.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Info:
     augment: str = "none"
     vocabulary: int = 0
     task: str = "classification"
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         choose("kind", self.kind, SAMPLE_AXES)
@@ -101,6 +104,16 @@ class Info:
             raise DataError(f"{self.name}: kind {self.kind} has {SAMPLE_AXES[self.kind]} axes, got {self.shape}")
         if (self.kind == "tokens") != (self.vocabulary > 0):
             raise DataError(f"{self.name}: tokens have a vocabulary, other data have none, got {self.vocabulary}")
+        if self.class_names and len(set(self.class_names)) != self.classes:
+            got = f"{len(self.class_names)}, {len(set(self.class_names))} of them different"
+            raise DataError(f"{self.name}: {self.classes} classes need as many different names, got {got}")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """A name for each class, by number: its own, or its number; none for regression."""
+        if self.task == "regression":
+            return ()
+        return self.class_names or tuple(map(str, range(self.classes)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +127,10 @@ class Dataset:
         fingerprint: sha256 over the splits before normalisation, mean and std.
         removed: samples taken out because they occur again in the test (or validation) split.
         origin: how the files that were read differ from what the authors publish; empty where they do not.
+        left_out: what of the files is not in the data set, and why, a phrase each, such as "3 empty texts"; copies that
+            `removed` counts are not among them.
+        preparation: how a raw sample (a picture, a sentence, an array) becomes a row of `x`, as plain values that JSON
+            can hold; see `eecore.data.preparation`. None where only rows of `x` themselves can be judged.
     """
 
     info: Info
@@ -125,6 +142,8 @@ class Dataset:
     fingerprint: str
     removed: int = 0
     origin: str = ""
+    left_out: tuple[str, ...] = ()
+    preparation: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -147,14 +166,24 @@ class Dataset:
         return self.info.task
 
 
-def assemble(info: Info, *, train: Split, validation: Split, test: Split, origin: str = "") -> Dataset:
+def assemble(
+    info: Info,
+    *,
+    train: Split,
+    validation: Split,
+    test: Split,
+    origin: str = "",
+    left_out: tuple[str, ...] = (),
+    preparation: dict[str, Any] | None = None,
+) -> Dataset:
     """Check three raw splits, make them disjoint, normalise them and take their fingerprint.
 
     The test split stays as published. A sample of the others that occurs in it is removed, and so is a training
     sample that occurs in the validation split.
 
     Args:
-        info, origin: as in Dataset.
+        info, origin, left_out: as in Dataset.
+        preparation: as in Dataset, without mean and standard deviation, which are added.
         train, validation, test: raw splits; x float32, int64 for tokens, or uint8 for images: 0..255 mean 0..1.
     Returns:
         The data set; its `removed` says how many samples were taken out.
@@ -173,7 +202,9 @@ def assemble(info: Info, *, train: Split, validation: Split, test: Split, origin
     mean, std = channel_moments(info.name, info.kind, kept_train.x)
     whole = fingerprint(*(t for split in splits for t in (split.x, split.y)), mean, std)
     ready = [replace(split, x=normalise(split.x, mean, std)) for split in splits]
-    return Dataset(info, ready[0], ready[1], ready[2], mean, std, whole, removed, origin)
+    if preparation is not None and info.kind != "tokens":
+        preparation = {**preparation, "mean": mean.tolist(), "std": std.tolist()}
+    return Dataset(info, ready[0], ready[1], ready[2], mean, std, whole, removed, origin, left_out, preparation)
 
 
 def check_colours(augmentation: str, dataset: Dataset) -> None:

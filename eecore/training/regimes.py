@@ -16,8 +16,10 @@ __all__ = [
     "Phases",
     "Regime",
     "disjoint",
+    "disjoint_long",
     "joint",
     "joint_long",
+    "joint_restart",
     "mixed",
     "phases_of",
     "regime",
@@ -44,6 +46,16 @@ def mixed(backbone_epochs: int, all_epochs: int) -> Phases:
 def joint_long(backbone_epochs: int, all_epochs: int) -> Phases:
     """Joint for all the epochs that mixed spends in its two phases: the control for training cost."""
     return joint(backbone_epochs + all_epochs)
+
+
+def disjoint_long(backbone_epochs: int, all_epochs: int) -> Phases:
+    """Disjoint with about mixed's training cost: its backbone has the epochs of both of mixed's phases."""
+    return disjoint(backbone_epochs + all_epochs, all_epochs)
+
+
+def joint_restart(first_epochs: int, all_epochs: int) -> Phases:
+    """Joint, then joint once more with a new optimiser and learning-rate cycle: what a restart alone gains."""
+    return (*joint(first_epochs), *joint(all_epochs))
 
 
 @dataclass(frozen=True)
@@ -140,6 +152,9 @@ register_regime("disjoint", lambda e: disjoint(e, e), "disjoint (1+3)", _PAPER)
 register_regime("joint", lambda e: joint(e), "joint (2)", _PAPER)
 register_regime("mixed", lambda e: mixed(e, e), "mixed (1+2)", _PAPER)
 register_regime("joint_long", lambda e: joint_long(e, e), "joint (2) with mixed's budget", _BOOK)
+register_regime("disjoint_long", lambda e: disjoint_long(e, e), "disjoint (1+3) with mixed's budget", _BOOK)
+register_regime("joint_restart", lambda e: joint_restart(e, e), "joint restarted (2+2)", _BOOK)
+register_regime("reverse", lambda e: (*joint(e), *disjoint(e, e)), "the reverse order (2+1+3)", _BOOK)
 register_regime("heads_only", lambda e: (Phase("heads", e),), "heads on a given backbone (3)", _BOOK)
 register_regime("full", lambda e: (*mixed(e, e), Phase("heads", e)), "full (1+2+3)", "this book")
 register_regime("refit", lambda e: (*joint(e), Phase("heads", e)), "refit (2+3)", "this book")
