@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -148,12 +149,20 @@ def numbers(page: Path, folder: Path) -> set[Path]:
     return found
 
 
+def _locked(path: Path) -> AbstractContextManager[object]:
+    """A lock that is held until the block ends; on a file system without locks a file that names its holder."""
+    try:
+        return filelock.FileLock(path).acquire()
+    except OSError:
+        return filelock.SoftFileLock(path.with_name(f"{path.name}.holder")).acquire()
+
+
 def build(profile: str) -> Path:
     """Everything, for one profile. Profiles never share a folder."""
     folder = ROOT / "build" / profile
     jobs = [make_job(name, profile, {}) for name in notebook_names()]
     folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / ".lock"):  # two builds at once: the second finds the work of the first
+    with _locked(folder / ".lock"):  # two builds at once: the second finds the work of the first
         execute_all(jobs, folder / "source" / "pages")
         print("Rendering ...", flush=True)
         lay_out(folder / "source")

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pooch
 import torch
-from filelock import FileLock
 
 from eecore.data.dataset import Dataset, Info, Split, assemble
-from eecore.data.files import cache_folder, check_sha256, data_folders, find, parse_idx, read_unpacked
+from eecore.data.files import cache_folder, check_sha256, data_folders, file_lock, find, parse_idx, read_unpacked
 from eecore.data.splits import stratified
 from eecore.errors import DataError
 
@@ -103,7 +102,7 @@ def fetch(base_url: str = URL, sums: Mapping[str, Sums] = PUBLISHED) -> Path:
     folder = cache_folder() / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with file_lock(folder / ".lock"):
             for stem in sums:
                 pooch.retrieve(
                     url=f"{base_url.rstrip('/')}/{stem}.gz",
