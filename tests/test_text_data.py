@@ -350,7 +350,8 @@ def test_own_file_labels_and_texts_are_taken_as_they_stand(tmp_path: Path) -> No
     frame.loc[0, "text"] = "NA"
     frame.loc[1, "text"] = 'a "quoted", longer\ntext ' + "word " * 300
     made = data.make_text_file(save(frame, tmp_path / "a.csv"), "a", length=6, vocabulary=10)
-    assert made.info.note == "Classes: 0, 5, 10."
+    assert made.info.note == "Classes: 0, 5, 10. 1 row of the file goes over lines, at most 2."
+    assert made.info.class_names == ("0", "5", "10")
     assert (made.shape, made.info.vocabulary) == ((6,), 10)
     frame["label"] = frame["label"].astype(int)
     again = data.make_text_file(save(frame, tmp_path / "a.parquet"), "a", length=6, vocabulary=10)
@@ -390,9 +391,9 @@ def test_own_file_that_is_none(tmp_path: Path) -> None:
         ("none.csv", None, "none.csv: there is no such file$"),
         ("a.txt", b"text,label", "text file: '.txt' is not known"),
         ("a.parquet", b"text,label", "a.parquet cannot be read: "),
-        ("empty.csv", b"", "empty.csv cannot be read: "),
-        ("binary.csv", b"text,label\n\xff\xfe,\x80\n", "binary.csv cannot be read: "),
-        ("ragged.csv", b"text,label\na,b\na,b,c,d\n", "ragged.csv cannot be read: "),
+        ("empty.csv", b"", "empty.csv cannot be read: it is empty"),
+        ("binary.csv", b"text,label\n\xff\xfe,\x80\n", "binary.csv cannot be read: it is not UTF-8 at byte 12"),
+        ("ragged.csv", b"text,label\na,b\na,b,c,d\n", "ragged.csv, line 3: 4 fields, the header has 2"),
     ):
         if content is not None:
             write(tmp_path / name, content)
