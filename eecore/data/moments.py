@@ -50,8 +50,9 @@ def _moments(x: Tensor) -> tuple[np.ndarray, np.ndarray]:
     blocks = [values[start : start + 4096] for start in range(0, len(values), 4096)]  # float64 of a few at a time
     mean = sum(block.sum(axis=(0, 2), dtype=np.float64) for block in blocks) / values[:, 0].size
     squares = sum(np.square(block - mean[:, None]).sum(axis=(0, 2)) for block in blocks)
-    constant = values.min(axis=(0, 2)) == values.max(axis=(0, 2))  # a mean that is rounded leaves more than 0
-    return mean, np.where(constant, 0.0, np.sqrt(squares / values[:, 0].size))
+    low = values.min(axis=(0, 2))
+    constant = low == values.max(axis=(0, 2))  # there a mean that is rounded leaves more than 0
+    return np.where(constant, low, mean), np.where(constant, 0.0, np.sqrt(squares / values[:, 0].size))
 
 
 def _pixel_moments(x: Tensor | Pixels) -> tuple[np.ndarray, np.ndarray]:

@@ -255,7 +255,7 @@ def _check_swallowed(path: Path, rows: list[_Record], lines: list[str], separato
             continue
         broken = [i for i, field in enumerate(row.fields) if "\n" in field or "\r" in field]
         from_start, from_end = label, label - len(row.fields)
-        places = dict.fromkeys(range(row.first, row.last + 1), (from_start, from_end))
+        places: dict[int, tuple[int, ...]] = dict.fromkeys(range(row.first, row.last + 1), (from_start, from_end))
         places[row.first] = (from_end,) if label > broken[0] else ()
         places[row.last] = (from_start,) if label < broken[-1] else ()
         for number, at in places.items():
