@@ -258,6 +258,9 @@ def test_numbers_to_predict(tmp_path: Path) -> None:
     assert y.dtype == torch.float32
     assert sorted(y.tolist()) == [i / 8 - 2 for i in range(60)]
     assert made.info.note == "Numbers to predict, as they are: -2 to 5.375."
+    far = data.make_text_file(written(tmp_path / "far.csv", [(t, f"1{i:02}000") for i, (t, _) in enumerate(ROWS)]), "f",
+                              task="regression")  # fmt: skip
+    assert far.info.note.endswith("Networks begin near 0: (y - 1.295e+05) / 1.732e+04 is learnt faster.")
     with pytest.raises(DataError, match=r"class '-2.0' has 1 texts, 3 or more are needed; .* add \?task=regression"):
         data.make_text_file(path, "b")
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from eecore.data.dataset import TARGETS, Dataset, Info, Split, assemble
-from eecore.data.division import as_targets, check_classes, divide, in_order, tidy
+from eecore.data.division import about_targets, as_targets, check_classes, divide, in_order, tidy
 from eecore.data.own import OwnName, check_memory
 from eecore.data.preparation import of_arrays
 from eecore.errors import DataError, choose
@@ -170,19 +170,28 @@ def _targets(
         if kinds == {"string"}:
             raise DataError(f"{name}: {called} must hold numbers for a regression, got {everything.dtype}")
         numbers = as_targets(f"{name}: {called}", everything.astype(np.float64))
-        note = f" Numbers to predict, as they are: {numbers.min():g} to {numbers.max():g}."
-        return _divided(numbers, flat), (), note
+        return _divided(numbers, flat), (), f" {about_targets(numbers)}"
     return _classes(name, called, everything, flat)
 
 
 def _one_a_sample(name: OwnName, called: str, y: np.ndarray, task: str | None) -> np.ndarray:
     """(N,) from (N,), (N, 1) and, for classes, one-hot rows (N, C)."""
+    if y.dtype.kind == "S":
+        y = _decoded(y)
     if y.ndim == 1 or y.shape[1] == 1:
         return y.reshape(len(y))
     one_hot = y.dtype.kind in "uifb" and bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
     if task == "regression" or not one_hot:
         raise DataError(f"{name}: {called} must hold one value a sample, or one-hot rows of classes, got {y.shape}")
     return y.argmax(axis=1)
+
+
+def _decoded(y: np.ndarray) -> np.ndarray:
+    """Bytes as strings: UTF-8 or, where they are not that, Latin-1."""
+    try:
+        return np.char.decode(y, "utf-8")
+    except UnicodeDecodeError:
+        return np.char.decode(y, "latin-1")
 
 
 def _task_of(name: OwnName, called: str, y: np.ndarray) -> str:
@@ -207,8 +216,6 @@ def _classes(
                 f"{name}: {called} must hold whole numbers, strings or one-hot rows as classes, got {y.dtype}"
             )
         y = y.astype(np.int64)
-    if y.dtype.kind == "S":
-        y = np.char.decode(y, "utf-8", "replace")
     different, numbers = np.unique(y, return_inverse=True)
     if y.dtype.kind in "ui" and len(different) > max(2, len(y) // 2):
         raise DataError(
@@ -223,9 +230,11 @@ def _classes(
     classes = torch.from_numpy(places[numbers.reshape(-1)])
     if y.dtype.kind in "ui" and known == [str(i) for i in range(len(known))]:
         return _divided(classes, flat), (), ""
-    begin = " Labels begin at 1." if known[0] == "1" else ""
+    said = " Labels begin at 1." if known[0] == "1" else ""
+    if labels != [str(label) for label in different]:
+        said += " Labels are read without the spaces around them."
     listed = f"{', '.join(known[:20])}{', ...' if len(known) > 20 else ''}"
-    return _divided(classes, flat), tuple(known), f"{begin} Classes: {listed}."
+    return _divided(classes, flat), tuple(known), f"{said} Classes: {listed}."
 
 
 def _divided(values: torch.Tensor, like: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:

@@ -18,6 +18,7 @@ VALIDATION = 0.1  # fraction of the samples at hand
 TEST = 0.2
 FLOAT32_STEP = float(np.finfo(np.float32).eps)  # of a number, relative to it
 FLOAT32_LARGEST = float(np.finfo(np.float32).max)
+FAR = 10.0  # mean and deviation of numbers to predict up to which nothing is said
 COARSEST = 1e-3  # step of numbers to predict, relative to their span
 
 
@@ -111,3 +112,12 @@ def as_targets(where: str, values: np.ndarray) -> torch.Tensor:
             f"float32; take their mean off and divide by their deviation"
         )
     return torch.from_numpy(values.astype(np.float32))
+
+
+def about_targets(y: torch.Tensor) -> str:
+    """What there is to say about numbers to predict; where their size will make training slow, that too."""
+    mean, deviation = float(y.double().mean()), float(y.double().std(correction=0))
+    said = f"Numbers to predict, as they are: {y.min():g} to {y.max():g}."
+    if abs(mean) > FAR or not 1 / FAR <= deviation <= FAR:
+        said += f" Networks begin near 0: (y - {mean:.4g}) / {deviation:.4g} is learnt faster."
+    return said

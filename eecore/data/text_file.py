@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from pyarrow import ArrowException
 
 from eecore.data import tokens
 from eecore.data.dataset import TARGETS, Dataset, Info
-from eecore.data.division import as_targets, in_order, is_number, tidy
+from eecore.data.division import about_targets, as_targets, in_order, is_number, tidy
 from eecore.data.own import OwnName
 from eecore.data.splits import stratified
 from eecore.data.text_reading import Texts, assemble_texts
@@ -177,10 +178,12 @@ def _delimited(path: Path, separators: str) -> tuple[pd.DataFrame, list[str]]:
         DataError: a row or a quotation mark is wrong.
         ValueError: the file is empty, or no text.
     """
+    content = path.read_bytes()
     try:
-        lines = list(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""))
+        lines = list(io.StringIO(content.decode("utf-8-sig"), newline=""))
     except UnicodeDecodeError as problem:
-        raise ValueError(f"it is not UTF-8 at byte {problem.start + 1}: save it in that encoding") from None
+        line = content[: problem.start].count(b"\n") + 1
+        raise ValueError(f"line {line} is not UTF-8: save it in that encoding") from None
     start = next((i for i, line in enumerate(lines) if line.strip()), None)
     if start is None:
         raise ValueError("it is empty")
@@ -279,7 +282,7 @@ def _rows(count: int) -> str:
 def _note(known: list[str], y: list) -> str:
     """What the labels are."""
     if not known:
-        return f"Numbers to predict, as they are: {min(y):g} to {max(y):g}."
+        return about_targets(torch.tensor(y))
     note = f"Classes: {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}."
     folded = Counter(label.casefold() for label in known)
     alike = [label for label in known if folded[label.casefold()] > 1]
