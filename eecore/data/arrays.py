@@ -11,6 +11,7 @@ import zipfile
 import numpy as np
 import torch
 
+from eecore.data import preparation
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.division import check_classes, divide
 from eecore.data.own import OwnName, check_memory
@@ -44,7 +45,9 @@ def make(name: OwnName) -> Dataset:
     info = _describe(name, parts)
     train, validation, test = divide(name, parts["train"], parts.get("validation"), parts.get("test"))
     check_classes(name, train, [str(i) for i in range(info.classes)])
-    return assemble(info, train=train, validation=validation, test=test)
+    whole = 1 / 255 if train.x.dtype == torch.uint8 else 1.0
+    ready = preparation.of_arrays(info.shape, scale=whole)
+    return assemble(info, train=train, validation=validation, test=test, preparation=ready)
 
 
 def _describe(name: OwnName, parts: dict[str, Split]) -> Info:

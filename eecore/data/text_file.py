@@ -58,6 +58,7 @@ def make_text_file(path: Path, name: str, *, length: int | None = None, vocabula
         kind="tokens",
         shape=(length or min(max(places, 2), LONGEST),),
         classes=len(known),
+        class_names=tuple(map(str, known)),
         vocabulary=min(size, vocabulary),
         source=str(path),
         licence="as you have it",

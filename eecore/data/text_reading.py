@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from eecore.data import tokens
+from eecore.data import preparation, raw, tokens
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.files import data_folders
 from eecore.errors import DataError
@@ -29,7 +29,11 @@ class Texts:
 
 
 def assemble_texts(
-    info: Info, train: Texts, validation: Texts, test: Texts, cut: Callable[[str], list[str]] = tokens.words
+    info: Info,
+    train: Texts,
+    validation: Texts,
+    test: Texts,
+    cut: Callable[[str], list[str]] = raw.words,
 ) -> Dataset:
     """Cut texts into tokens, number these by a vocabulary learnt from the training texts, and assemble.
 
@@ -47,7 +51,9 @@ def assemble_texts(
         Split(tokens.encode(texts, vocabulary, info.shape[0]), torch.tensor(part.classes, dtype=torch.int64))
         for texts, part in zip(cuts, parts, strict=True)
     ]
-    return assemble(info, train=splits[0], validation=splits[1], test=splits[2])
+    name = next((name for name, known in raw.CUTS.items() if known is cut), None)
+    ready = preparation.of_texts(vocabulary, info.shape[0], name) if name else None
+    return assemble(info, train=splits[0], validation=splits[1], test=splits[2], preparation=ready)
 
 
 def locate(name: str, place: str, source: str) -> Path:
