@@ -314,8 +314,8 @@ def _array_rows(x: np.ndarray, about: dict, place: str) -> Rows:
     notes = [""] * len(rows)
     if preparation["form"] == "array":
         away = np.abs(rows).reshape(len(rows), -1).mean(axis=1)
-        said = "its values lie {:.0f} standard deviations from the training data's: are they in the same unit?"
-        notes = [said.format(far) if far > FAR else "" for far in away]
+        said = f"its values lie more than {FAR:.0f} standard deviations from the training data's: is its unit theirs?"
+        notes = [said if far > FAR else "" for far in away]
     return Rows(rows, _places(place, len(rows)), notes)
 
 
