@@ -16,12 +16,14 @@ from eecore.cli_export import EXAMPLE as EXPORT
 from eecore.cli_export import export_command
 from eecore.cli_methods import EXAMPLE as METHODS
 from eecore.cli_methods import methods_command
+from eecore.cli_predict import EXAMPLE as PREDICT
+from eecore.cli_predict import predict_command
 from eecore.cli_recommend import EXAMPLE as RECOMMEND
 from eecore.cli_recommend import recommend_command
 from eecore.cli_run import Dataset, Folder, RunOptions, measure_line, takes_options
 from eecore.cli_sweep import EXAMPLE as SWEEP
 from eecore.cli_sweep import sweep_command
-from eecore.errors import EecoreError, SettingError, shown
+from eecore.errors import EecoreError, SettingError
 from eecore.lab.command import EXAMPLE, lab_command
 from eecore.training import Recipe, Store, pretrained, recipes, train
 
@@ -41,6 +43,7 @@ app.command("lab", epilog=EXAMPLE)(lab_command)
 app.command("recommend", epilog=RECOMMEND)(recommend_command)
 app.command("methods", epilog=METHODS)(methods_command)
 app.command("export", epilog=EXPORT)(export_command)
+app.command("predict", epilog=PREDICT)(predict_command)
 
 
 @app.command("train", epilog="Example: python -m eecore train --dataset digits --model mlp_nano --regime joint")
@@ -100,14 +103,6 @@ def runs_list(store: Folder = None) -> None:
     console().print(table)
 
 
-def _one_key(here: Store, key: str) -> str:
-    """The stored key that begins with `key`."""
-    matching = [k for k in here.stored_keys() if k.startswith(key)]
-    if len(matching) != 1:
-        raise SettingError(f"key: {shown(key)} fits {len(matching)} stored runs; `runs list` shows them")
-    return matching[0]
-
-
 @runs_app.command("export", epilog="Example: python -m eecore runs export 3f2a --to resnet8.safetensors")
 def runs_export(
     key: Annotated[str, typer.Argument(help="A key, or its beginning.")],
@@ -115,7 +110,7 @@ def runs_export(
     store: Folder = None,
 ) -> None:
     """Write backbone and last head of a stored prefix to a file that `train --pretrained` starts from."""
-    here, name = Store(store), _one_key(Store(store), key)
+    here, name = Store(store), one_key(Store(store), key)
     entry = here.get(name, "weights")
     if entry is None:
         raise SettingError(f"key: {name} has no finished phase")
@@ -128,7 +123,7 @@ def runs_export(
 def runs_show(key: Annotated[str, typer.Argument(help="A key, or its beginning.")], store: Folder = None) -> None:
     """The whole record of one stored prefix, as JSON."""
     here = Store(store)
-    name = _one_key(here, key)
+    name = one_key(here, key)
     record = here.record(name, "logits") or here.record(name, "weights")
     console().print_json(json.dumps(record))
 
