@@ -38,6 +38,7 @@ from eecore.training import (
 )
 
 if TYPE_CHECKING:
+    from eecore.new_samples import predict
     from eecore.recommendation.advice import Recommendation, recommend
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "joint_restart",
     "mixed",
     "phases_of",
+    "predict",
     "pretrain",
     "recommend",
     "regimes",
@@ -70,10 +72,17 @@ __all__ = [
 ]
 
 
+_LATE = {
+    "Recommendation": "eecore.recommendation.advice",
+    "predict": "eecore.new_samples",
+    "recommend": "eecore.recommendation.advice",
+}
+
+
 def __getattr__(name: str) -> object:
-    """Recommendations are imported when they are asked for: processes that train need no statistics and no figures."""
-    if name in ("Recommendation", "recommend"):
-        return getattr(importlib.import_module("eecore.recommendation.advice"), name)
+    """These are imported when they are asked for: processes that train need no statistics and no figures."""
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name]), name)
     raise AttributeError(f"module 'eecore' has no attribute {name!r}")
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -17,14 +16,16 @@ from eecore.cli_export import EXAMPLE as EXPORT
 from eecore.cli_export import export_command
 from eecore.cli_methods import EXAMPLE as METHODS
 from eecore.cli_methods import methods_command
+from eecore.cli_predict import EXAMPLE as PREDICT
+from eecore.cli_predict import predict_command
 from eecore.cli_recommend import EXAMPLE as RECOMMEND
 from eecore.cli_recommend import recommend_command
+from eecore.cli_run import Dataset, Folder, RunOptions, measure_line, takes_options
 from eecore.cli_sweep import EXAMPLE as SWEEP
-from eecore.cli_sweep import Folder, Given, ImageSize, measure_line, sweep_command
-from eecore.data.own import with_size
-from eecore.errors import EecoreError, SettingError, shown
+from eecore.cli_sweep import sweep_command
+from eecore.errors import EecoreError, SettingError
 from eecore.lab.command import EXAMPLE, lab_command
-from eecore.training import Recipe, Run, Store, default_recipe, pretrained, recipes, train
+from eecore.training import Recipe, Store, pretrained, recipes, train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -42,64 +43,14 @@ app.command("lab", epilog=EXAMPLE)(lab_command)
 app.command("recommend", epilog=RECOMMEND)(recommend_command)
 app.command("methods", epilog=METHODS)(methods_command)
 app.command("export", epilog=EXPORT)(export_command)
-
-Dataset = Annotated[
-    str, typer.Option(help="Name of a data set (`eecore data` lists them), or images:DIR and the like.")
-]
-Model = Annotated[str, typer.Option(help="Name of a model; `eecore models` lists them.")]
+app.command("predict", epilog=PREDICT)(predict_command)
 
 
 @app.command("train", epilog="Example: python -m eecore train --dataset digits --model mlp_nano --regime joint")
-def train_command(
-    dataset: Dataset = "mnist1d",
-    model: Model = "vit_nano",
-    regime: Annotated[str, typer.Option(help="disjoint, joint, mixed, joint_long, ...")] = "mixed",
-    epochs: Annotated[int | None, typer.Option(help="Epochs of each phase; default the preset's, else 10.")] = None,
-    seed: Annotated[int, typer.Option(help="0 or greater.")] = 0,
-    exits: Annotated[str, typer.Option(help="every, every:2, macs:4 or block indices such as 0,2,5.")] = "every",
-    head: Annotated[str, typer.Option(help="Kind of the heads.")] = "auto",
-    threads: Annotated[int, typer.Option(help="Threads of torch; part of a run's identity.")] = 1,
-    processes: Annotated[int, typer.Option(help="Processes that compute each batch together, on the CPU.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, ...")] = "cpu",
-    preset: Annotated[str | None, typer.Option(help="A recipe by name; `eecore recipes` lists them.")] = None,
-    recipe: Annotated[list[str] | None, typer.Option(help="A setting of the recipe, such as lr=0.001.")] = None,
-    image_size: ImageSize = None,
-    given: Given = None,
-    store: Folder = None,
-) -> None:
+@takes_options
+def train_command(options: RunOptions, store: Folder = None) -> None:
     """Train one network in one regime; what is stored already is not trained again."""
-    settings: dict[str, Any] = {"exits": _exits(exits), "head": head, "threads": threads, "device": device}
-    settings["processes"] = processes
-    dataset = with_size(dataset, image_size)
-    settings["pretrained"] = given
-    chosen = recipes.preset(preset) if preset else None
-    base = chosen.recipe if chosen else default_recipe(model, dataset)
-    settings["recipe"] = Recipe(**{**base.model_dump(), **_assignments(recipe or [])})
-    epochs = epochs if epochs is not None else chosen.epochs if chosen else 10
-    run = Run(dataset=dataset, model=model, regime=regime, epochs=epochs, seed=seed, **settings)
-    console().print(measure_line(train(run, Store(store))), highlight=False)
-
-
-def _exits(text: str) -> str | tuple[int, ...]:
-    parts = text.split(",")
-    return tuple(map(int, parts)) if all(_is_integer(part.strip()) for part in parts) else text
-
-
-def _is_integer(text: str) -> bool:
-    return re.fullmatch("[0-9]{1,10}", text) is not None
-
-
-def _assignments(texts: list[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise SettingError(f"recipe: expected name=value, got {shown(text)}")
-        try:
-            values[name] = json.loads(value)
-        except (ValueError, RecursionError):  # no JSON: a word; or digits by the thousand, which no setting takes
-            values[name] = value
-    return values
+    console().print(measure_line(train(options.run(), Store(store))), highlight=False)
 
 
 @app.command("recipes", epilog="Example: python -m eecore recipes")
@@ -152,14 +103,6 @@ def runs_list(store: Folder = None) -> None:
     console().print(table)
 
 
-def _one_key(here: Store, key: str) -> str:
-    """The stored key that begins with `key`."""
-    matching = [k for k in here.stored_keys() if k.startswith(key)]
-    if len(matching) != 1:
-        raise SettingError(f"key: {shown(key)} fits {len(matching)} stored runs; `runs list` shows them")
-    return matching[0]
-
-
 @runs_app.command("export", epilog="Example: python -m eecore runs export 3f2a --to resnet8.safetensors")
 def runs_export(
     key: Annotated[str, typer.Argument(help="A key, or its beginning.")],
@@ -167,7 +110,7 @@ def runs_export(
     store: Folder = None,
 ) -> None:
     """Write backbone and last head of a stored prefix to a file that `train --pretrained` starts from."""
-    here, name = Store(store), _one_key(Store(store), key)
+    here, name = Store(store), one_key(Store(store), key)
     entry = here.get(name, "weights")
     if entry is None:
         raise SettingError(f"key: {name} has no finished phase")
@@ -180,7 +123,7 @@ def runs_export(
 def runs_show(key: Annotated[str, typer.Argument(help="A key, or its beginning.")], store: Folder = None) -> None:
     """The whole record of one stored prefix, as JSON."""
     here = Store(store)
-    name = _one_key(here, key)
+    name = one_key(here, key)
     record = here.record(name, "logits") or here.record(name, "weights")
     console().print_json(json.dumps(record))
 

@@ -1,7 +1,8 @@
 """The command line's export of a run: python -m eecore export."""
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -9,58 +10,92 @@ import typer
 
 from eecore import data, export
 from eecore.cli_data import console
+from eecore.cli_run import Folder, RunOptions, takes_options
 from eecore.data.own import with_size
 from eecore.errors import SettingError, choose
 from eecore.export.write import needs_onnx, new_folder
-from eecore.inference import Rule, exit_rules, make_rule, predict, score, threshold_for_macs
+from eecore.inference import Rule, exit_rules, predict, score, threshold_for_macs
 from eecore.inference.checks import check_thresholds
-from eecore.training import Result, Run, Store, default_recipe, train
+from eecore.new_samples import THRESHOLD, rule_of
+from eecore.training import Result, Store, read_key, train
+from eecore.training.chain import is_stored
 
-EXAMPLE = "Example: python -m eecore export --dataset mnist1d --model vit_nano --budget 0.5 --to exported"
+EXAMPLE = (
+    "Example: python -m eecore export --key 3f2a --to exported, "
+    "or: python -m eecore export --dataset mnist1d --model vit_nano --budget 0.5 --to exported"
+)
 SHOWN = 100  # test samples on which the exported network and torch's are compared
 
 
+@takes_options
 def export_command(
     to: Annotated[Path, typer.Option(help="The new folder.")],
-    dataset: Annotated[str, typer.Option(help="Name of a data set, or images:DIR and the like.")] = "mnist1d",
-    model: Annotated[str, typer.Option(help="Name of a model; `eecore models` lists them.")] = "vit_nano",
-    regime: Annotated[str, typer.Option(help="disjoint, joint, mixed, joint_long, ...")] = "mixed",
-    epochs: Annotated[int, typer.Option(help="Epochs of each phase.")] = 10,
-    seed: Annotated[int, typer.Option(help="0 or greater.")] = 0,
+    options: RunOptions,
+    key: Annotated[
+        str | None, typer.Option(help="Key of a stored run, or its beginning, in place of its settings.")
+    ] = None,
     rule: Annotated[str, typer.Option(help="Exit rule; `eecore methods` lists them.")] = "confidence",
     threshold: Annotated[float | None, typer.Option(help="In [0, 1]; 0.9 where there is no budget.")] = None,
     budget: Annotated[
         float | None, typer.Option(help="Mean cost as a fraction of the backbone's; its threshold is validation's.")
     ] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels to which own images are resized.")] = None,
-    store: Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")] = None,
+    store: Folder = None,
 ) -> None:
-    """Write a run as ONNX, a file for each way between two exits; the run is trained first where it is not stored."""
+    """Write a run as ONNX, a file for each way between two exits. Settings that are not stored are trained first."""
     needs_onnx()
     new_folder(to)
-    check_thresholds(0.9 if threshold is None else threshold)
+    check_thresholds(THRESHOLD if threshold is None else threshold)
     if threshold is not None and budget is not None:
         raise SettingError("threshold, budget: one of them decides when samples leave; give one")
-    dataset = with_size(dataset, image_size)
-    settings: dict[str, Any] = {"dataset": dataset, "model": model, "regime": regime, "epochs": epochs, "seed": seed}
-    run = Run(**settings, recipe=default_recipe(model, dataset))
-    if run.task != "classification":
-        raise SettingError(f"dataset: {dataset!r} is a regression; rules of classification alone can be exported")
     choose("rule", rule, exit_rules())
-    result = train(run, Store(store))
-    made = make_rule(rule, result.validation_logits, result.validation_labels)
+    result = _by_settings(options, Store(store)) if key is None else _by_key(key, options, Store(store))
+    made = rule_of(result, rule)
     limit = _limit(result, made, threshold, budget)
-    info = data.info(dataset)
-    about = {**settings, "dataset": result.labels_of_run["dataset"], "key": result.key}
+    loaded = data.load(result.run.dataset)
+    about = {**result.labels_of_run, "epochs": [phase["epochs"] for phase in result.record["phases"]]}
     folder = export.export(
-        result.model(), to, kind=info.kind, shape=info.shape, rule=made, threshold=limit, about=about
+        result.model(),
+        to,
+        kind=loaded.kind,
+        shape=loaded.shape,
+        rule=made,
+        threshold=limit,
+        class_names=result.labels,
+        preparation=loaded.preparation,
+        about={**about, "key": result.key},
     )
     _tell(result, folder, made, limit)
 
 
+def _by_key(key: str, options: RunOptions, store: Store) -> Result:
+    """A stored run; nothing is trained. Its data may have moved."""
+    said = options.said()
+    has_moved = "--dataset" in said
+    others = [option for option in said if not (has_moved and option in ("--dataset", "--image-size"))]
+    if others:
+        raise SettingError(f"key: it says all settings of a run; leave out {', '.join(others)}")
+    return read_key(store, key, with_size(options.dataset, options.image_size) if has_moved else None)
+
+
+def _by_settings(options: RunOptions, store: Store) -> Result:
+    """The run of these settings, which is trained where it is not stored, and then that is said."""
+    run = options.run()
+    if run.task != "classification":
+        raise SettingError(f"dataset: {run.dataset!r} is a regression; rules of classification alone can be exported")
+    if not is_stored(run, store):
+        phases = " + ".join(f"{phase.rule or phase.trains}:{phase.epochs}" for phase in run.phases or ())
+        start = f", from {run.pretrained}" if run.pretrained else ""
+        print(
+            f"not in the store {store.folder}, so it is trained first: {run.dataset} {run.model} {run.regime} "
+            f"({phases} epochs) seed {run.seed}{start}; a stored run is exported by --key, see `eecore runs list`",
+            file=sys.stderr,
+        )
+    return train(run, store)
+
+
 def _limit(result: Result, rule: Rule, threshold: float | None, budget: float | None) -> float:
     if budget is None:
-        return 0.9 if threshold is None else threshold
+        return THRESHOLD if threshold is None else threshold
     found = threshold_for_macs(score(result.validation_logits, rule), result.macs, budget * result.backbone_macs)
     if np.isnan(found):
         raise SettingError(f"budget: {budget} does not pay for the first exit of every sample")
@@ -69,7 +104,10 @@ def _limit(result: Result, rule: Rule, threshold: float | None, budget: float | 
 
 def _tell(result: Result, folder: Path, rule: Rule, limit: float) -> None:
     """What was written, and that it leaves where torch leaves."""
-    x = data.load(result.run.dataset).test.x[:SHOWN]
+    loaded = data.load(result.run.dataset)
+    x = loaded.test.x[:SHOWN]
+    form = (loaded.preparation or {}).get("form", "")
+    sample = {"picture": "photo.jpg", "text": '"a sentence"'}.get(form, "samples.npy")
     torchs, exported = predict(result.model(), x, rule, limit), export.load(folder)(x.numpy())
     same = int((torch.from_numpy(exported.taken) == torchs.taken).sum())
     apart = float(np.abs(exported.answers - torchs.answers.numpy()).max())
@@ -78,7 +116,7 @@ def _tell(result: Result, folder: Path, rule: Rule, limit: float) -> None:
     lines = (
         f"wrote {folder}: {len(result.macs)} segments, {size:.2f} MB, threshold {limit:.4g}",
         f"{same} of {len(x)} test samples leave at the exit where torch lets them leave; logits differ by {apart:.1e}",
-        f"run it: python {folder / 'run.py'} samples.npy",
+        f"run it: python {folder / 'run.py'} {sample}",
     )
     for line in lines:
         console().print(line, highlight=False, markup=False, soft_wrap=True)

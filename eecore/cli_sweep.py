@@ -6,35 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
-from eecore import data
 from eecore.cli_data import console
+from eecore.cli_run import Folder, TrainingOptions, measure_line, takes_options
 from eecore.data.own import with_size
 from eecore.errors import SettingError, shown
 from eecore.grid_file import DEFAULTS, grid_runs, read_grid
-from eecore.training import Result, Store, sweep
+from eecore.training import Store, sweep
 from eecore.training.sweep import shared_phases
 
 EXAMPLE = (
     "Example: python -m eecore sweep --datasets mnist1d,digits --seeds 0,1,2 --epochs 5, "
     "or: python -m eecore sweep grid.yaml --engine dask"
 )
-ImageSize = Annotated[int | None, typer.Option(help="Side in pixels to which own images are resized; 32 if not given.")]
-Given = Annotated[str | None, typer.Option("--pretrained", help="Weights to start from: a file of `runs export`.")]
-Folder = Annotated[
-    Path | None, typer.Option("--store", readable=False, help="Folder of stored runs; default EECORE_STORE.")
-]
 
 
-def measure_line(result: Result) -> str:
-    """How good every exit is on test, on one line: accuracy in percent, or for regression Pearson's correlation."""
-    frame, measure = result.frame().query("split == 'test'"), result.measures[0]
-    scale, digits, unit = (100, 1, " (%)") if measure == "accuracy" else (1, 3, "")
-    cells = " ".join(f"{scale * value:.{digits}f}" for value in frame[measure])
-    run = result.run
-    name = data.info(run.dataset).name
-    return f"{name} {run.model} {run.regime} seed {run.seed}: test {measure} per exit{unit} {cells}"
-
-
+@takes_options
 def sweep_command(
     file: Annotated[
         Path | None,
@@ -44,12 +30,10 @@ def sweep_command(
     models_: Annotated[str | None, typer.Option("--models", help="Names, with commas; default vit_nano.")] = None,
     regimes: Annotated[str | None, typer.Option(help="Names, with commas; default disjoint,joint,mixed.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Integers, with commas; default 0.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of each phase; default 10.")] = None,
+    options: TrainingOptions = TrainingOptions(),  # noqa: B008
     workers: Annotated[int | None, typer.Option(help="Processes; default one a core.")] = None,
     engine: Annotated[str, typer.Option(help="local, or dask (needs the extra 'cluster').")] = "local",
     scheduler: Annotated[str | None, typer.Option(help="With dask: a scheduler's address, tcp://HOST:8786.")] = None,
-    image_size: ImageSize = None,
-    given: Given = None,
     store: Folder = None,
 ) -> None:
     """Train every combination; a prefix that several regimes share is trained once."""
@@ -58,10 +42,13 @@ def sweep_command(
     entries |= {name: _words(text) for name, text in lists.items() if text is not None}
     if seeds is not None:
         entries["seeds"] = _integers("seeds", seeds)
-    single = {"epochs": epochs, "pretrained": given}
-    entries |= {name: value for name, value in single.items() if value is not None}
-    if image_size is not None:
-        entries["datasets"] = [with_size(name, image_size) for name in entries.get("datasets", DEFAULTS["datasets"])]
+    said = options.training()
+    if "recipe" in said and isinstance(entries.get("recipe"), dict):
+        said["recipe"] = {**entries["recipe"], **said["recipe"]}
+    entries |= said
+    if options.image_size is not None:
+        known = entries.get("datasets", DEFAULTS["datasets"])
+        entries["datasets"] = [with_size(name, options.image_size) for name in known]
     runs = grid_runs(entries)
     for result in sweep(runs, Store(store), workers, engine=engine, scheduler=scheduler):
         console().print(measure_line(result), highlight=False)

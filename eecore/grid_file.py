@@ -24,7 +24,7 @@ def _text(name: str, value: object) -> str:
 
 
 def _exits(name: str, value: object) -> str | tuple[int, ...]:
-    if isinstance(value, list) and value and all(type(item) is int for item in value):
+    if isinstance(value, list | tuple) and value and all(type(item) is int for item in value):
         return tuple(value)
     if not isinstance(value, str):
         raise SettingError(

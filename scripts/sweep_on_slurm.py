@@ -17,7 +17,7 @@ import dask
 import typer
 
 import eecore
-from eecore.cli_sweep import measure_line
+from eecore.cli_run import measure_line
 from eecore.errors import EecoreError
 from eecore.grid_file import grid_runs, read_grid
 from eecore.training.slurm import slurm_cluster

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from eecore import data, models
-from eecore.data import Pixels, own, pictures, registry, streamed
+from eecore.data import Pixels, own, raw, registry, streamed
 from eecore.errors import DataError
 from eecore.training import Phase, Recipe
 from eecore.training.loop import epoch_batches, split_logits, train_phase
@@ -114,7 +114,7 @@ def test_a_loop_that_is_left_early_leaves_nothing_waiting(both) -> None:
 
 def test_pictures_are_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = loaded(folder, monkeypatch, "1e-6")
-    monkeypatch.setattr(pictures, "_square", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(raw, "square", lambda *_: pytest.fail("decoded again"))
     assert loaded(folder, monkeypatch, "1e-6").fingerprint == first.fingerprint
 
 

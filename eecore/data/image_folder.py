@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from eecore.data import preparation
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.division import check_classes, divide
 from eecore.data.own import OwnName, fits_in_memory
@@ -54,6 +55,7 @@ def describe(name: OwnName) -> Info:
         "stratified part of train; with val and no test, val is the test split."
         + ("" if fits else " They stay on disk: batches are read while the network is trained."),
         augment="crop_flip",
+        class_names=tuple(found["train"]),
     )
 
 
@@ -70,7 +72,8 @@ def make(name: OwnName) -> Dataset:
     parts = {part: _split(name, files, classes, side, read) for part, files in found.items()}
     train, validation, test = divide(name, parts["train"], parts.get("validation"), parts.get("test"))
     check_classes(name, train, classes)
-    return assemble(info, train=train, validation=validation, test=test)
+    ready = preparation.of_pictures(side)
+    return assemble(info, train=train, validation=validation, test=test, preparation=ready)
 
 
 def _scan(name: OwnName) -> dict[str, Classes]:

@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from eecore.data import raw
 from eecore.data.files import cache_folder, cached_arrays, sha256
 from eecore.data.streamed import DIGEST, Pixels, content_hash
 from eecore.errors import DataError
@@ -52,7 +53,7 @@ def _read_each(name: object, files: Sequence[Path], side: int, keep: Callable[[i
 
     def read(i: int) -> str:
         try:
-            keep(i, _square(files[i], side))
+            keep(i, raw.square(files[i], side))
         except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as problem:
             known = isinstance(problem, UnidentifiedImageError)
             return "no image in it" if known else " ".join(str(problem).split())
@@ -93,7 +94,7 @@ def stored_pictures(name: object, files: Sequence[Path], side: int) -> Pixels:
 def _key(files: Sequence[Path], side: int) -> str:
     """What the pictures are called in the cache folder."""
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    recipe = sha256(Path(__file__).read_bytes())[:12]
+    recipe = sha256(Path(__file__).read_bytes() + Path(raw.__file__).read_bytes())[:12]
     return sha256(repr((states, side, recipe)).encode())[:24]
 
 
@@ -123,21 +124,3 @@ def _store(name: object, files: Sequence[Path], side: int, path: Path) -> dict[s
     finally:
         part.unlink(missing_ok=True)
     return {"hashes": hashes, "sums": sums}
-
-
-def _square(path: Path, side: int) -> np.ndarray:
-    """One picture, uint8 (3, S, S).
-
-    Raises:
-        ValueError: its mode has no fixed range of values.
-    """
-    with Image.open(path) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I;16"):
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        elif image.mode in ("I", "F"):
-            raise ValueError(f"its mode {image.mode} has no fixed range; store it with 8 or 16 bits")
-        if image.mode == "P":  # a palette may carry transparency, which RGBA keeps apart from the colours
-            image = image.convert("RGBA")
-        image = ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
-        return np.asarray(image).transpose(2, 0, 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from eecore.data import tokens
+from eecore.data import raw, tokens
 from eecore.data.dataset import TARGETS, Dataset, Info, Split, assemble
 from eecore.data.files import data_folders
 from eecore.data.preparation import of_texts
@@ -38,7 +38,7 @@ def assemble_texts(
     train: Texts,
     validation: Texts,
     test: Texts,
-    cut: Callable[[str], list[str]] = tokens.words,
+    cut: Callable[[str], list[str]] = raw.words,
     *,
     copies: str = "tokens",
     left_out: tuple[str, ...] = (),
@@ -70,7 +70,8 @@ def assemble_texts(
     unknown = _unknown_share(splits[2].x)
     if unknown > STRANGE:
         left_out = (*left_out, f"{unknown:.0%} of the words of the test texts, which no training text has")
-    preparation = of_texts(vocabulary, info.shape[0], "words") if cut is tokens.words else None
+    name = next((name for name, known in raw.CUTS.items() if known is cut), None)
+    preparation = of_texts(vocabulary, info.shape[0], name) if name else None
     return assemble(
         info, train=splits[0], validation=splits[1], test=splits[2], left_out=left_out, preparation=preparation
     )

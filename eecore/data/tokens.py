@@ -6,38 +6,17 @@ version of every library, and it keeps what linear models of these data sets see
 Axes: N texts, S tokens of a text, V numbers of a vocabulary.
 """
 
-import re
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
+from eecore.data.raw import ended, padded, token_number, words
 from eecore.shapes import Int
-from eecore.special import FIRST, PADDING, SEPARATOR, UNKNOWN
+from eecore.special import FIRST
 
-# Scripts that are written without spaces: Thai, Lao, Tibetan; Myanmar; Khmer; kana, Han, also as half and full widths
-_UNSPACED = (
-    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31bf\u31f0-\u31ff"
-    "\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U000323af"
-)
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+(?:'[^\W_{_UNSPACED}]+)*|[^\w\s]")
-
-
-def words(text: str) -> list[str]:
-    """Words in small letters, an apostrophe within a word included; each other sign is a token of its own.
-
-    So is each character of a script that puts no spaces between words, such as Chinese, Japanese, Thai or Khmer.
-
-    Example:
-        >>> words("Who's in U.S. politics?")
-        ["who's", 'in', 'u', '.', 's', '.', 'politics', '?']
-        >>> words("iPhone很好。")
-        ['iphone', '很', '好', '。']
-    """
-    return _WORD.findall(text.lower())
+__all__ = ["Vocabulary", "encode", "encode_pairs", "learn", "words"]
 
 
 @dataclass(frozen=True)
@@ -57,10 +36,7 @@ class Vocabulary:
 
     def number(self, token: str) -> int:
         """Number of one token."""
-        known = self.numbers.get(token)
-        if known is not None:
-            return known
-        return self.size - 1 - zlib.crc32(token.encode()) % self.buckets if self.buckets else UNKNOWN
+        return token_number(token, self.numbers, self.size, self.buckets)
 
 
 def learn(texts: Iterable[Sequence[str]], size: int, *, least: int = 1, buckets: int = 0) -> Vocabulary:
@@ -93,7 +69,7 @@ def encode(texts: Sequence[Sequence[str]], vocabulary: Vocabulary, length: int) 
         tensor([[4, 3, 2, 0],
                 [2, 0, 0, 0]])
     """
-    return _padded([_numbers(text, vocabulary, length) for text in texts], length)
+    return torch.from_numpy(padded([ended(text, vocabulary.number, length) for text in texts], length))
 
 
 def encode_pairs(
@@ -107,15 +83,5 @@ def encode_pairs(
     """
     half = length // 2
     pairs = zip(first, second, strict=True)
-    return _padded([_numbers(a, vocabulary, half) + _numbers(b, vocabulary, half) for a, b in pairs], length)
-
-
-def _numbers(text: Sequence[str], vocabulary: Vocabulary, length: int) -> list[int]:
-    return [*(vocabulary.number(token) for token in text[: length - 1]), SEPARATOR]
-
-
-def _padded(rows: list[list[int]], length: int) -> Int[torch.Tensor, "N S"]:
-    out = np.full((len(rows), length), PADDING, dtype=np.int64)
-    for i, row in enumerate(rows):
-        out[i, : len(row)] = row
-    return torch.from_numpy(out)
+    rows = [ended(a, vocabulary.number, half) + ended(b, vocabulary.number, half) for a, b in pairs]
+    return torch.from_numpy(padded(rows, length))

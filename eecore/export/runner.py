@@ -1,10 +1,10 @@
-"""Run an exported network with exits: numpy and onnxruntime are all it needs.
+"""Run an exported network with exits: numpy and onnxruntime are all it needs, and Pillow for pictures.
 
-`eecore export` puts a copy of this file beside the segments:
+`export` puts this file beside the segments, as run.py, with the text of eecore's modules in place of their imports:
 
-    python run.py samples.npy --threshold 0.9
+    python run.py photo.jpg another.png        python run.py "a sentence"        python run.py samples.npy
 
-or, in a program, `EarlyExit(folder)(x, threshold=0.9)`. N samples, C classes, K exits.
+or, in a program, `EarlyExit(folder).predict(["photo.jpg"])`. N samples, C classes, K exits.
 """
 
 import argparse
@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 
-FORMAT = 1
+from eecore.data.raw import Answer, answers, check_rows, prepare, print_answers, spoken
+
+FORMATS = (1, 2)  # 1 knew neither names of classes nor how a raw sample becomes a row
 
 
 class Answers(NamedTuple):
@@ -40,6 +42,10 @@ class EarlyExit:
     Args:
         folder: with `exits.json` and the segments.
         threads: of onnxruntime.
+    Attributes:
+        about: what `exits.json` says.
+        labels: C names of the classes.
+        input: what a row is, and how a raw sample becomes one.
     Raises:
         ValueError: a file is missing, damaged, or of another version.
     """
@@ -48,23 +54,43 @@ class EarlyExit:
         here = Path(folder)
         try:
             self.about: dict[str, Any] = json.loads((here / "exits.json").read_text(encoding="utf-8"))
-            content = [(here / one["file"]).read_bytes() for one in self.about["segments"]]
-            if self.about["format"] != FORMAT:
-                raise ValueError(f"format {self.about['format']} came, this program reads {FORMAT}")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if self.about["format"] not in FORMATS:
+                raise ValueError(f"format {self.about['format']} came, this program reads 1 and 2")
+            files = [*self.about["segments"], *([self.about["vocabulary"]] if self.about.get("vocabulary") else [])]
+            content = [(here / one["file"]).read_bytes() for one in files]
+            names = self.about.get("class_names") or map(str, range(self.about["classes"]))
+            self.input: dict[str, Any] = {**self.about["input"], "preparation": self.about.get("preparation")}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"folder: {here} holds no exported network: {error}") from None
-        for one, data in zip(self.about["segments"], content, strict=True):
+        for one, data in zip(files, content, strict=True):
             if hashlib.sha256(data).hexdigest() != one["sha256"]:
                 raise ValueError(f"folder: {here / one['file']} is damaged: its checksum does not fit; export it again")
+        if len(files) > len(self.about["segments"]):
+            self.input["preparation"] = {**self.input["preparation"], "numbers": json.loads(content.pop())}
+        self.labels = tuple(names)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._sessions = [onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"]) for data in content]
 
-    def __call__(self, x: np.ndarray, threshold: Any = None) -> Answers:
-        """Exit, answer and score of every sample.
+    def predict(self, samples: Any, threshold: Any = None, *, prepared: bool = False) -> list[Answer]:
+        """Class, exit and confidence of raw samples.
 
         Args:
-            x: (N, ...), at least one sample, of the shape and type that `about["input"]` says.
+            samples: one or several: pictures (files, or arrays of pixels), texts, or arrays as the training data were.
+            threshold: as in a call.
+            prepared: arrays are rows as a call takes them.
+        Raises:
+            ValueError: a sample cannot be read or does not fit, or the threshold is not as in a call.
+        """
+        rows = prepare(samples, self.input, prepared=prepared)
+        found = self(rows.x, threshold)
+        return answers(rows, found.taken, found.answers, self.labels)
+
+    def __call__(self, x: np.ndarray, threshold: Any = None) -> Answers:
+        """Exit, answer and score of rows that are prepared: of the training data's size, and normalised as they are.
+
+        Args:
+            x: (N, ...), at least one sample, finite, of the shape and type that `about["input"]` says.
             threshold: in [0, 1], one number or one per exit; None: the one that was exported.
         Raises:
             ValueError: the samples or the threshold are not as above.
@@ -98,11 +124,10 @@ class EarlyExit:
         return session.run(None, {name: tensor for name, tensor in fed.items() if name in asked})
 
     def _checked(self, x: np.ndarray) -> np.ndarray:
-        shape, kind = tuple(self.about["input"]["shape"]), self.about["input"]["dtype"]
+        shape = tuple(self.about["input"]["shape"])
         if not isinstance(x, np.ndarray) or x.shape[1:] != shape or len(x) == 0:
             raise ValueError(f"x: expected an array (N >= 1, {', '.join(map(str, shape))}), got {np.shape(x)}")
-        if x.dtype != kind:
-            raise ValueError(f"x: expected {kind}, got {x.dtype}")
+        check_rows(x, self.input)
         return x
 
     def _limits(self, threshold: Any) -> np.ndarray:
@@ -115,19 +140,19 @@ class EarlyExit:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Exits and classes of samples in a .npy file.")
-    parser.add_argument("samples", help="a .npy file, (N, ...)")
+    parser = argparse.ArgumentParser(description="Class, exit and confidence of pictures, texts or arrays.")
+    parser.add_argument("samples", nargs="+", help="a picture's file, a text (or its file), or a .npy file, (N, ...)")
     parser.add_argument("--threshold", type=float, help="in [0, 1]; by default the exported one")
+    parser.add_argument("--prepared", action="store_true", help="arrays hold rows that are normalised already")
     asked = parser.parse_args()
     try:
         network = EarlyExit(Path(__file__).parent)
-        found = network(np.load(asked.samples, allow_pickle=False), asked.threshold)
+        form = (network.input["preparation"] or {}).get("form", "")
+        found = network.predict(spoken(asked.samples, form), asked.threshold, prepared=asked.prepared)
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(" ".join(str(error).split()), file=sys.stderr)
         return 1
-    print("sample,exit,class,score")
-    for i, (k, answer, score) in enumerate(zip(*found, strict=True)):
-        print(f"{i},{k + 1},{answer.argmax()},{score:.4f}")
+    print_answers(found, sys.stdout, sys.stderr)
     return 0
 
 

@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import json
 import logging
-import shutil
+import re
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,6 @@ from eecore.models.backbone import check_data
 __all__ = ["export", "load"]
 
 NEEDS = ("onnx", "onnxscript", "onnxruntime")
-RUNNER = Path(__file__).with_name("runner.py")
 
 
 def needs_onnx() -> None:
@@ -65,13 +64,16 @@ def export(
     shape: Sequence[int],
     rule: Rule = "confidence",
     threshold: Number | Numbers = 0.9,
+    class_names: Sequence[str] = (),
+    preparation: Mapping[str, Any] | None = None,
     about: Mapping[str, object] | None = None,
 ) -> Path:
-    """Write a folder that runs without eecore and torch: `EarlyExit(folder)`, or `python FOLDER/run.py samples.npy`.
+    """Write a folder that runs without eecore and torch: `EarlyExit(folder)`, or `python FOLDER/run.py photo.jpg`.
 
     It holds a graph for each segment (the blocks between two exits, a head, the rule), `exits.json` with shapes,
-    thresholds, costs and checksums, and the runner, `run.py`. Batch normalisations are folded. The rule is part of the
-    graphs, what it remembers goes from one to the next; the threshold can be another at every call.
+    thresholds, costs, names of classes, how a raw sample becomes a row, and checksums, the vocabulary of texts, and the
+    runner, `run.py`. Batch normalisations are folded. The rule is part of the graphs, what it remembers goes from one
+    to the next; the threshold can be another at every call.
 
     Args:
         model: on the CPU; stays as it is.
@@ -79,12 +81,14 @@ def export(
         kind, shape: of one sample of data, as in `eecore.models.build`.
         rule: "confidence", "entropy", "margin", or an object (see `exit_rules`).
         threshold: in [0, 1], one number or one per exit: what the runner takes where it is told no other.
+        class_names: one a class, as `Info.labels`; empty: their numbers.
+        preparation: of the data set (see `Dataset`); None: the folder takes rows of `x` alone.
         about: plain data to be kept in `exits.json`.
     Returns:
         The folder.
     Raises:
         SettingError: the extra "export" is missing, the folder is there already, the rule is none that can be exported
-            or does not fit the model, or the thresholds are not as above.
+            or does not fit the model, or the thresholds or names are not as above.
         OSError: the folder cannot be written.
     """
     needs_onnx()
@@ -97,27 +101,57 @@ def export(
     with torch.no_grad():
         classes = quick.forward_to(x, model.n_exits - 1).shape[1]
     known.check(model.n_exits, classes)
+    if class_names and len(class_names) != classes:
+        raise SettingError(f"class_names: expected {classes}, one a class, got {len(class_names)}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as name:
         part = Path(name) / "part"
         part.mkdir()
         segments = [_write(segment, inputs, part) for segment, inputs in cut(quick, known, x)]
         record = {
-            "format": 1,
+            "format": 2,
             "rule": getattr(known, "name", type(known).__name__),
             "threshold": limits if len(limits) > 1 else limits[0],
             "input": {"kind": kind, "shape": list(sides), "dtype": str(x.dtype).removeprefix("torch.")},
             "classes": classes,
+            "class_names": list(class_names),
+            **_how_to_prepare(preparation, part),
             "macs": exit_macs(model, sides, kind),
             "segments": segments,
             "about": dict(about or {}),
         }
         (part / "exits.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        shutil.copyfile(RUNNER, part / "run.py")
+        (part / "run.py").write_text(standalone("eecore.export.runner"), encoding="utf-8")
         if target.exists():
             target.rmdir()
         part.rename(target)
     return target
+
+
+def _how_to_prepare(preparation: Mapping[str, Any] | None, folder: Path) -> dict[str, object]:
+    """What the runner has to know of raw samples; a vocabulary gets a file of its own."""
+    if preparation is None or "numbers" not in preparation:
+        return {"preparation": preparation, "vocabulary": None}
+    content = json.dumps(preparation["numbers"], ensure_ascii=False, indent=0).encode(errors="surrogatepass")
+    (folder / "vocabulary.json").write_bytes(content)
+    rest = {name: value for name, value in preparation.items() if name != "numbers"}
+    return {"preparation": rest, "vocabulary": {"file": "vocabulary.json", "sha256": _sha256(content)}}
+
+
+def standalone(module: str) -> str:
+    """A module's text with the texts of those of eecore in place of the lines that import from them.
+
+    They may import one another in this one-line form alone, and nothing else that the runner does without.
+
+    Example:
+        >>> "import" in standalone("eecore.special")
+        False
+    """
+    found = importlib.util.find_spec(module)
+    assert found is not None
+    assert found.origin is not None
+    text = Path(found.origin).read_text(encoding="utf-8")
+    return re.sub(r"^from (eecore[\w.]*) import .+$", lambda line: standalone(line[1]), text, flags=re.MULTILINE)
 
 
 def load(folder: str | Path, threads: int = 1) -> Any:
@@ -137,6 +171,10 @@ def load(folder: str | Path, threads: int = 1) -> Any:
         raise SettingError(str(error)) from None
 
 
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _write(segment: Segment, inputs: tuple[Tensor, ...], folder: Path) -> dict[str, object]:
     """Write one segment; what the runner has to know of it."""
     out = segment.run(inputs)
@@ -144,7 +182,7 @@ def _write(segment: Segment, inputs: tuple[Tensor, ...], folder: Path) -> dict[s
     _graph(segment, inputs, sum(map(len, out.values()))).save(file)
     return {
         "file": file.name,
-        "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "sha256": _sha256(file.read_bytes()),
         "states": len(out["state"]),
         "cascade": segment.cascade,
     }

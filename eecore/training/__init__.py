@@ -19,7 +19,7 @@ from eecore.training.regimes import (
     regimes,
     register_regime,
 )
-from eecore.training.result import Result, initial_model
+from eecore.training.result import Result, initial_model, one_key, read_key
 from eecore.training.settings import Run
 from eecore.training.store import Store
 from eecore.training.sweep import grid, sweep
@@ -43,9 +43,11 @@ __all__ = [
     "joint_long",
     "joint_restart",
     "mixed",
+    "one_key",
     "phases_of",
     "pretrain",
     "pretrained",
+    "read_key",
     "recipes",
     "regime",
     "regimes",

@@ -72,6 +72,7 @@ def about(run: Run, keys: list[str]) -> dict[str, Any]:
     """Provenance: the settings and where, when and with what they were run."""
     return {
         "identity": identity(run),
+        "said": {"dataset": run.dataset, "regime": run.regime},  # what the identity leaves out
         "prefix_keys": keys,
         "versions": {
             "python": platform.python_version(),

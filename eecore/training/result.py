@@ -12,10 +12,12 @@ import pandas as pd
 from torch import Tensor
 
 from eecore import data, models
-from eecore.errors import StoreError
+from eecore.errors import DataError, SettingError, StoreError, shown
 from eecore.metrics import MEASURES, mean_squared_error, pearson
 from eecore.shapes import Float, Int
 from eecore.training import pretrained
+from eecore.training.phases import Phase
+from eecore.training.recipe import Recipe
 from eecore.training.settings import Run
 from eecore.training.store import Store
 
@@ -121,6 +123,11 @@ class Result:
             "seed": self.run.seed,
         }
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes, by number, as the data set has them; none for regression."""
+        return data.info(self.run.dataset).labels
+
     def frame(self) -> pd.DataFrame:
         """Long form: one row per exit and split.
 
@@ -194,3 +201,54 @@ class Result:
                 )
             model.load_state_dict(entry[0])
         return model.eval()
+
+
+def one_key(store: Store, beginning: str) -> str:
+    """The stored key that begins so.
+
+    Raises:
+        SettingError: there is none, or more than one.
+    """
+    matching = [key for key in store.stored_keys() if key.startswith(beginning)]
+    if len(matching) != 1:
+        raise SettingError(f"key: {shown(beginning)} fits {len(matching)} stored runs; `runs list` shows them")
+    return matching[0]
+
+
+def read_key(store: Store, beginning: str, dataset: str | None = None) -> Result:
+    """The stored result with this key. Nothing is trained for it, whatever is lost.
+
+    Args:
+        store: where it is.
+        beginning: of the key.
+        dataset: the data that it was trained on, where the run does not say so, or they have moved; None: as it says.
+    Raises:
+        SettingError: the key fits none or several, or none that is a whole run, or the data are others.
+        DataError: the data are not here.
+    """
+    key = one_key(store, beginning)
+    entry = store.get(key, "logits")
+    if entry is None:
+        raise SettingError(f"key: {key} holds no result, it is a part of a run; `runs show` says what of it is there")
+    tensors, record = entry
+    known, said = record["identity"], record.get("said", {})
+    name = dataset or said.get("dataset", known["dataset"])
+    if dataset is None and not said and name not in data.names():
+        raise SettingError(f"dataset: {key} was trained on data of your own called {name!r}; say where they are")
+    try:
+        here = data.load(name)
+    except DataError as error:
+        raise DataError(f"{error}; {key} was trained on these data: say with `dataset` where they are now") from None
+    if here.fingerprint != known["data_fingerprint"]:
+        raise SettingError(f"dataset: {shown(name)} holds other data than those that {key} was trained on")
+    fields = Phase.__dataclass_fields__
+    run = Run(
+        dataset=name,
+        regime=said.get("regime", "own"),
+        recipe=Recipe(**known["recipe"]),
+        phases=tuple(Phase(**{f: phase[f] for f in fields if f in phase}) for phase in record["phases"]),
+        exits=known["exits"],
+        device="cpu",  # where it is asked; its key says where it was trained
+        **{setting: known[setting] for setting in ("model", "head", "seed", "threads")},
+    )
+    return Result(run=run, key=key, store=store, record=record, remake=None, **tensors)
