@@ -6,7 +6,7 @@ from typing import Any
 
 from eecore.errors import SettingError, choose, shown
 from eecore.parameters import CHECKS, integer
-from eecore.training import Recipe, Run, default_recipe, grid, recipes
+from eecore.training import Recipe, Run, grid, recipes
 from eecore.training.settings import check_device
 
 DEFAULTS: dict[str, Any] = {
@@ -122,17 +122,8 @@ def grid_runs(entries: Mapping[str, object]) -> list[Run]:
         (6, 0.012)
     """
     checked = _checked(entries)
-    lists = {name: checked.pop(name, default) for name, default in DEFAULTS.items()}
-    more, given, preset = checked.pop("more_seeds", []), checked.pop("recipe", {}), checked.pop("preset", None)
-    if preset is not None:
-        checked.setdefault("epochs", recipes.preset(preset).epochs)
-    runs = grid(lists["datasets"], lists["models"], lists["regimes"], lists["seeds"], more, **checked)
-    return [_with_recipe(run, preset, given) for run in runs] if preset or given else runs
-
-
-def _with_recipe(run: Run, preset: str | None, given: dict[str, Any]) -> Run:
-    base = recipes.preset(preset).recipe if preset else default_recipe(run.model, run.dataset)
-    return run.replace(recipe=Recipe(**{**base.model_dump(), **given}))
+    datasets, models, regimes, seeds = (checked.pop(name, default) for name, default in DEFAULTS.items())
+    return grid(datasets, models, regimes, seeds, checked.pop("more_seeds", []), **checked)
 
 
 def _checked(entries: Mapping[str, object]) -> dict[str, Any]:
