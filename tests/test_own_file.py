@@ -96,6 +96,6 @@ def test_the_nearest_notebook_is_named(name):
         make_job(name, "quick", {})
 
 
-def test_a_list_with_spaces_is_explained():
-    with pytest.raises(BuildError, match="write lists without spaces, as in"):
-        parse_parameters(["-p", "seeds", "[0,", "1]"])
+def test_a_list_with_spaces_is_a_list():
+    words = ["-p", "seeds", "[0,", "1]", "-p", "epochs", "3", "-p", "datasets", "[images:/my", "photos?size=96]"]
+    assert parse_parameters(words) == {"seeds": [0, 1], "epochs": 3, "datasets": ["images:/my photos?size=96"]}
