@@ -10,7 +10,6 @@ Example:
 __version__ = "0.1.0"
 
 import importlib
-import sys
 from typing import TYPE_CHECKING
 
 from eecore import own
@@ -77,5 +76,5 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'eecore' has no attribute {name!r}")
 
 
-if sys.argv[:1] != ["-m"]:  # on the command line it is loaded where errors become a line
+if not own.on_command_line():
     own.load()

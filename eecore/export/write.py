@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eecore.errors import SettingError
+from eecore.errors import SettingError, how_to_install
 from eecore.export.segments import Segment, adaptive_maximum, cut, exportable
 from eecore.inference import folded
 from eecore.inference.checks import Number, Numbers, check_thresholds
@@ -40,9 +40,7 @@ def needs_onnx() -> None:
     """
     missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
     if missing:
-        raise SettingError(
-            f"export: {', '.join(missing)} is missing: pip install -c constraints.txt -e '.[export]' brings it"
-        )
+        raise SettingError(f"export: {', '.join(missing)} is missing: {how_to_install('export')} brings it")
 
 
 def new_folder(to: str | Path) -> Path:
