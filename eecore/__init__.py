@@ -37,7 +37,8 @@ from eecore.training import (
 )
 
 if TYPE_CHECKING:
-    from eecore.recommendation.advice import Recommendation, recommend
+    from eecore.recommendation.advice import Recommendation
+    from eecore.recommendation.ask import recommend
 
 __all__ = [
     "DataError",
@@ -72,7 +73,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Recommendations are imported when they are asked for: processes that train need no statistics and no figures."""
     if name in ("Recommendation", "recommend"):
-        return getattr(importlib.import_module("eecore.recommendation.advice"), name)
+        return getattr(importlib.import_module("eecore.recommendation.ask"), name)
     raise AttributeError(f"module 'eecore' has no attribute {name!r}")
 
 
