@@ -1,7 +1,6 @@
 """The options that say what a run is, the same for every command of the command line that trains or needs one."""
 
 import inspect
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -14,6 +13,7 @@ from eecore import data
 from eecore.data.own import with_size
 from eecore.errors import SettingError, shown
 from eecore.training import Result, Run
+from eecore.values import read
 
 __all__ = ["Dataset", "Folder", "Model", "RunOptions", "TrainingOptions", "measure_line", "takes_options"]
 
@@ -144,7 +144,7 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
         if not equals:
             raise SettingError(f"recipe: expected name=value, got {shown(text)}")
         try:
-            values[name] = json.loads(value)
-        except (ValueError, RecursionError):  # no JSON: a word; or digits by the thousand, which no setting takes
-            values[name] = value
+            values[name] = read(value)
+        except SettingError as error:
+            raise SettingError(f"{name}: {error}") from None
     return values
