@@ -172,8 +172,17 @@ def test_given_weights_are_fine_tuned_at_a_rate_that_leaves_them_whole(tmp_path)
     export(initial_model(plain).state_dict(), given)
     assert Run(**about, pretrained=given).recipe == finetune
     assert Run(**about, pretrained=given, recipe={"lr": 1e-3}).recipe == finetune.model_copy(update={"lr": 1e-3})
-    assert default_recipe("images_of_a_test", "digits", given).lr == pytest.approx(4e-4)
-    for small in ("mlp_nano", "resnet_nano", "vit_nano", "resnet20", "vit_micro"):  # of the page on fine-tuning
+    for brought in ("images_of_a_test", "efficientnet_b0"):
+        assert default_recipe(brought, "digits", given).lr == pytest.approx(4e-4)
+        assert default_recipe(brought, "digits").lr == 4e-3
+    for small in (
+        "mlp_nano",
+        "resnet_nano",
+        "vit_nano",
+        "resnet20",
+        "vit_micro",
+        "efficientnet_nano",
+    ):  # of the page on fine-tuning
         assert default_recipe(small, "digits", given) == default_recipe(small, "digits")
 
 

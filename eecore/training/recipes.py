@@ -228,7 +228,7 @@ def default_recipe(model: str, dataset: str, pretrained: str | None = None) -> R
 
     From random weights an encoder would be lost at such rates, and so would be given weights. bert_base has the recipe
     of the preset bert_finetune, and so has what reads tokens and starts from given weights, bert_nano and networks of
-    one's own. Other networks whose weights people bring, one's own and EfficientNets, then take a tenth of the rate.
+    one's own. Other networks whose weights people bring, one's own and efficientnet_b0, then take a tenth of the rate.
     The other networks of the library keep theirs: small ones, whose weights `eecore.pretrain` makes.
 
     Args:
@@ -243,7 +243,7 @@ def default_recipe(model: str, dataset: str, pretrained: str | None = None) -> R
     """
     choose("model", model, models.names())
     kind = _kind_of(model)
-    brought = pretrained is not None and (not kind or kind == "pretrained encoders" or model in efficientnet.MODELS)
+    brought = pretrained is not None and (not kind or kind == "pretrained encoders" or model == "efficientnet_b0")
     if model == "bert_base" or (brought and data.info(dataset).kind == "tokens"):
         return preset("bert_finetune").recipe
     if (model, dataset) in RECIPES:
