@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from eecore import data, models
 from eecore.cli import app
+from eecore.cli_run import RunOptions
 from eecore.errors import SettingError
 from eecore.grid_file import grid_runs
 from eecore.training import Recipe, Run, default_recipe, grid, initial_model, train
@@ -128,6 +129,13 @@ def test_a_sweep_takes_the_options_of_train(monkeypatch):
     assert done.exception is None
     (run,) = seen
     assert (run.epochs, run.exits, run.head, run.recipe.lr, run.recipe.optimizer) == (30, (0, 2), "linear", 1e-3, "sgd")
+
+
+def test_a_command_knows_which_options_were_said():
+    assert RunOptions().said() == []
+    said = RunOptions(dataset="digits", given="w.safetensors", image_size=8, recipe=["lr=.5", "weights=[1,2]"])
+    assert sorted(said.said()) == ["--dataset", "--image-size", "--pretrained", "--recipe"]
+    assert said.training() == {"pretrained": "w.safetensors", "recipe": {"lr": 0.5, "weights": [1, 2]}}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class Gathered:
 
 
 def recommend(
-    dataset: str | None = None,
+    dataset: str | pd.DataFrame | None = None,
     model: str | None = None,
     budget: float | int | str = 0.5,
     *,
