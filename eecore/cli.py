@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -152,12 +153,13 @@ def runs_prune(
 def main() -> None:
     """Run the command line; an error that a user can act on is one line and exit status 1, or 2 for a wrong option."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    signal.signal(signal.SIGTERM, _asked_to_end)
     try:
         own.load()
         status = app(standalone_mode=False)
     except EecoreError as error:
         _stop(str(error), 1)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         _stop("stopped; what was finished is stored and is not done again", 130)
     except OSError as error:  # a disk that is full, a file that may not be read: whatever was not said better
         _stop(f"{shown(error.filename)}: {error.strerror}" if error.filename else str(error), 1)
@@ -169,6 +171,11 @@ def main() -> None:
         if status == 130:  # typer's word for a stop from the keyboard
             _stop("stopped; what was finished is stored and is not done again", 130)
         raise SystemExit(status if isinstance(status, int) else 0)
+
+
+def _asked_to_end(number: int, frame: object) -> NoReturn:
+    """A polite end from outside is one as from the keyboard: what was started ends too."""
+    raise KeyboardInterrupt
 
 
 def _stop(message: str, status: int) -> NoReturn:

@@ -13,11 +13,10 @@ import contextlib
 import importlib
 import platform
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
-
-from tqdm import tqdm
 
 from eecore.errors import SettingError, TrainingError
 from eecore.training.chain import is_stored, stored_phases, train, train_prefix
@@ -26,6 +25,7 @@ from eecore.training.scheduler import local_cluster, reached
 from eecore.training.settings import Run
 from eecore.training.store import Store
 from eecore.training.sweep import own_modules
+from eecore.training.watching import watched
 
 _one_at_a_time = threading.Lock()  # torch's random state belongs to a whole process, which may have several threads
 
@@ -137,8 +137,6 @@ def work(task: Task, folder: str, mark: str, modules: tuple[str, ...], before: o
 
 
 def _run(client: Any, graph: dict[str, Task], store: Store, progress: bool) -> None:
-    from dask.distributed import as_completed
-
     mark = uuid.uuid4().hex[:8]
     futures: dict[str, Any] = {}
     with _stopped(client, futures), store.marked(mark):
@@ -146,11 +144,15 @@ def _run(client: Any, graph: dict[str, Task], store: Store, progress: bool) -> N
             before = futures[task.before] if task.before else None
             folder, modules = str(store.folder.absolute()), own_modules(task.run)
             futures[name] = client.submit(work, task, folder, mark, modules, before, key=f"{name}-{mark}", pure=False)
-        with tqdm(total=len(graph), disable=not progress, unit="task", desc="training") as bar:
-            for future in as_completed(futures.values(), loop=client.loop):
-                if future.status != "finished":
-                    raise _reason(future)
-                bar.update()
+        waiting = list(futures.values())
+        with watched([task.run for task in graph.values()], store, progress) as look:
+            while waiting:
+                for future in [future for future in waiting if future.done()]:
+                    waiting.remove(future)
+                    if future.status != "finished":
+                        raise _reason(future)
+                look()
+                time.sleep(0.2)
 
 
 @contextlib.contextmanager

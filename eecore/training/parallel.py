@@ -31,6 +31,7 @@ from eecore.errors import SettingError, TrainingError
 from eecore.models import MultiExit
 from eecore.shapes import Float
 from eecore.training import loop
+from eecore.training.children import deaf
 from eecore.training.loop import Progress
 from eecore.training.moving import Moving
 from eecore.training.objectives.checks import check_parallel
@@ -83,8 +84,9 @@ def _team(work: bytes, processes: int) -> Iterator[tuple[str, list[BaseProcess]]
             for rank in range(1, processes)
         ]
         try:
-            for process in others:
-                process.start()
+            with deaf():
+                for process in others:
+                    process.start()
             yield meeting, others
             for process in others:
                 process.join(60)

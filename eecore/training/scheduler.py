@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
+import multiprocessing
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from eecore.errors import SettingError, how_to_install
+from eecore.training.children import deaf, ended_at_once
 from eecore.training.store import worker_slots
 
 SECONDS = 5  # that a scheduler has to answer
@@ -58,18 +60,21 @@ def local_processes(count: int) -> Iterator[Any]:
     import dask
     from dask.distributed import LocalCluster
 
-    with (
-        dask.config.set(CALM),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,  # no limit of Dask's: what takes the memory is training, which cannot be spilled
-            dashboard_address="localhost:0",  # a free port, for this machine alone
-            silence_logs="CRITICAL",  # of the processes, which this one cannot silence later
-        ) as cluster,
-    ):
-        yield cluster
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(CALM))
+        there = multiprocessing.active_children()
+        with deaf():
+            cluster = LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=0,  # no limit of Dask's: what takes the memory is training, which cannot be spilled
+                dashboard_address="localhost:0",  # a free port, for this machine alone
+                silence_logs="CRITICAL",  # of the processes, which this one cannot silence later
+            )
+        stack.enter_context(cluster)
+        with ended_at_once(spared=there):  # before the cluster asks its processes to end, which takes seconds
+            yield cluster
 
 
 @contextlib.contextmanager

@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 
-from tqdm import tqdm
-
 from eecore import data, models
 from eecore.errors import SettingError, choose
 from eecore.training.chain import is_stored, train
+from eecore.training.children import deaf, end_with_parent, ended_at_once
 from eecore.training.identity import prefix_keys
 from eecore.training.result import Result
 from eecore.training.settings import Run
 from eecore.training.store import Store, worker_slots
+from eecore.training.watching import watched
 
 
 def grid(
@@ -80,7 +80,8 @@ def sweep(
         runs: any settings.
         store: None: the default store.
         workers: processes; None: EECORE_WORKERS, else one a core. 1 trains in this process where the engine is local.
-        progress: show a bar, a distinct phase a tick (with Dask: a task), and with Dask the address of its dashboard.
+        progress: show a bar, an epoch of a distinct phase a tick, with what is trained and its loss; with Dask also the
+            address of its dashboard.
         engine: "local": processes of this call. "dask": tasks of Dask, on this machine or on others; needs the extra
             "cluster".
         scheduler: with "dask": address of a scheduler, such as "tcp://10.0.0.5:8786", whose workers have the same store
@@ -142,28 +143,27 @@ def _train_group(runs: list[Run], folder: str, modules: set[str]) -> None:
 
 
 def _in_processes(groups: list[list[Run]], store: Store, workers: int, progress: bool) -> None:
-    keys = {key for group in groups for run in group for key in prefix_keys(run)}
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context)
-    try:
-        with tqdm(total=len(keys), disable=not progress, unit="phase", desc="training") as bar:
-            with _program_hidden():
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent)
+    runs = [run for group in groups for run in group]
+    with ended_at_once():
+        try:
+            with _program_hidden(), deaf():
                 waiting: list[Future[None]] = [
                     pool.submit(
                         _train_group, group, os.fspath(store.folder), {m for r in group for m in own_modules(r)}
                     )
                     for group in groups
                 ]
-            while waiting:
-                for future in [f for f in waiting if f.done()]:
-                    waiting.remove(future)
-                    future.result()
-                done = {key for key in keys if store.has(key, "weights")}
-                keys -= done
-                bar.update(len(done))
-                time.sleep(0.5)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+            with watched(runs, store, progress) as look:
+                while waiting:
+                    for future in [f for f in waiting if f.done()]:
+                        waiting.remove(future)
+                        future.result()
+                    look()
+                    time.sleep(0.5)
+        finally:
+            pool.shutdown(wait=isinstance(sys.exception(), Exception | None), cancel_futures=True)
 
 
 @contextlib.contextmanager
