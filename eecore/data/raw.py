@@ -21,7 +21,12 @@ import numpy as np
 from eecore.special import PADDING, SEPARATOR, UNKNOWN
 
 FAR = 20.0  # standard deviations: values whose mean is as far from the training data's are in another unit
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]")
+# Scripts that are written without spaces: Thai, Lao, Tibetan; Myanmar; Khmer; kana, Han, also as half and full widths
+_UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31bf\u31f0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U000323af"
+)
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+(?:'[^\W_{_UNSPACED}]+)*|[^\w\s]")
 
 
 class SampleError(ValueError):
@@ -92,9 +97,13 @@ def square(source: Any, side: int) -> np.ndarray:
 def words(text: str) -> list[str]:
     """Words in small letters, an apostrophe within a word included; each other sign is a token of its own.
 
+    So is each character of a script that puts no spaces between words, such as Chinese, Japanese, Thai or Khmer.
+
     Example:
         >>> words("Who's in U.S. politics?")
         ["who's", 'in', 'u', '.', 's', '.', 'politics', '?']
+        >>> words("iPhone很好。")
+        ['iphone', '很', '好', '。']
     """
     return _WORD.findall(text.lower())
 
@@ -160,6 +169,8 @@ def _prepare_one(sample: Any, place: str, about: dict, prepared: bool) -> Rows:
     if isinstance(sample, str) and form == "text":
         return _text_rows(sample, about, sample)
     if isinstance(sample, str | os.PathLike):
+        if not os.fspath(sample):
+            raise SampleError(f"samples: a name is empty; expected {FORMS[form]}")
         place, path = os.fspath(sample), Path(sample)
         if path.suffix.lower() != ".npy":
             return _text_rows(_read(path), about, place) if form == "text" else _picture_rows(path, about, place)
