@@ -24,7 +24,7 @@ help:
 	@echo 'make notebook  execute one notebook with your parameters and show where it is, for instance'
 	@echo '               make notebook NB=02_regimes ARGS="-p datasets [digits] -p seeds [0,1]"'
 	@echo '               make notebook NB=02_regimes OWN=own.py ARGS="-p regimes [joint,mixed,my_regime]"'
-	@echo '               (own.py registers my_regime; lists have no spaces)'
+	@echo '               (own.py registers my_regime)'
 	@echo 'make bench     measure speed against goals (15 minutes), or a part: make bench ARGS="--only rank"'
 	@echo 'make serve     show the rendered book on http://localhost:$(PORT)/'
 	@echo 'make lint      check style and types'
@@ -46,9 +46,10 @@ $(STAMP): pyproject.toml constraints.txt
 book: $(STAMP)
 	@$(PY) book/build.py --profile $(PROFILE)
 
+notebook: export EECORE_ARGS = $(ARGS)
 notebook: $(STAMP)
 	@test -n '$(NB)' || { echo 'Say which: make notebook NB=NAME, one of:'; ls notebooks/*.ipynb | sed 's/.*\//  /; s/\.ipynb//'; exit 1; }
-	@$(PY) book/build.py --profile $(PROFILE) --only '$(NB)' -- $(ARGS)
+	@$(PY) book/build.py --profile $(PROFILE) --only '$(NB)'
 
 pdf: $(STAMP)
 	@$(PY) book/pdf.py --profile $(PROFILE)

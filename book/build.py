@@ -6,10 +6,12 @@ import filecmp
 import html
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -148,12 +150,20 @@ def numbers(page: Path, folder: Path) -> set[Path]:
     return found
 
 
+def _locked(path: Path) -> AbstractContextManager[object]:
+    """A lock that is held until the block ends; on a file system without locks a file that names its holder."""
+    try:
+        return filelock.FileLock(path).acquire()
+    except OSError:
+        return filelock.SoftFileLock(path.with_name(f"{path.name}.holder")).acquire()
+
+
 def build(profile: str) -> Path:
     """Everything, for one profile. Profiles never share a folder."""
     folder = ROOT / "build" / profile
     jobs = [make_job(name, profile, {}) for name in notebook_names()]
     folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / ".lock"):  # two builds at once: the second finds the work of the first
+    with _locked(folder / ".lock"):  # two builds at once: the second finds the work of the first
         execute_all(jobs, folder / "source" / "pages")
         print("Rendering ...", flush=True)
         lay_out(folder / "source")
@@ -162,17 +172,27 @@ def build(profile: str) -> Path:
         return index
 
 
+def args() -> list[str]:
+    """The words of EECORE_ARGS: what `make` hands over unread, for a shell would read brackets, ?, & and the like."""
+    text = os.environ.get("EECORE_ARGS", "")
+    try:
+        return shlex.split(text)
+    except ValueError as error:  # a quote that is not closed
+        raise BuildError(f"ARGS: {error} in {text}") from None
+
+
 def main() -> int:
     """The command line; 0 when all went well, 1 with a line that says what did not."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="quick", help=f"one of {', '.join(PROFILES)}")
     parser.add_argument("--only", metavar="NB", help="execute this notebook alone, into build/PROFILE/own/")
-    parser.add_argument("words", nargs="*", metavar="-p NAME VALUE", help="parameters for --only, after --")
+    words = "parameters for --only, after --; else those of EECORE_ARGS"
+    parser.add_argument("words", nargs="*", metavar="-p NAME VALUE", help=words)
     arguments = parser.parse_args()
     began = time.perf_counter()
     try:
         if arguments.only:
-            job = make_job(arguments.only, arguments.profile, parse_parameters(arguments.words))
+            job = make_job(arguments.only, arguments.profile, parse_parameters(arguments.words or args()))
             target = ROOT / "build" / arguments.profile / "own" / f"{job.name}.ipynb"
             print(f"Executing {NOTEBOOKS.name}/{job.name}.ipynb ...", flush=True)
             execute(job, target)

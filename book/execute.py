@@ -4,6 +4,7 @@ import argparse
 import concurrent.futures
 import difflib
 import hashlib
+import importlib
 import json
 import os
 import re
@@ -25,6 +26,7 @@ RECORDS = Path(os.environ.get("EECORE_RECORDS") or ROOT / "book" / "results")
 PROFILES = ("smoke", "quick", "paper")
 MARK = "<!-- as the page -->"  # in a figure's account, see eecore.made
 ACCOUNT = re.compile(r"<!-- account -->(.*?)<!-- /account -->", re.DOTALL)
+PARAMETER = ("-p", "--parameters")
 READ = (".py", ".toml", ".js", ".css")  # what the library is made of
 
 
@@ -71,7 +73,7 @@ def profile_parameters(profile: str) -> dict[str, dict[str, Any]]:
     path = NOTEBOOKS / "profiles" / f"{profile}.yaml"
     if not path.is_file():
         return {}
-    loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    loaded = _said(f"profile {path.name}", "load_yaml", path.read_text(encoding="utf-8")) or {}
     return {name: loaded.get(name, {}) for name in notebook_names()}
 
 
@@ -81,20 +83,33 @@ def _shown(text: str) -> str:
 
 
 def parse_parameters(words: list[str]) -> dict[str, Any]:
-    """`-p NAME VALUE ...`, as papermill takes them; a VALUE is YAML: 3, [0,1], [digits]."""
+    """`-p NAME VALUE ...`; a VALUE is a number, a word, or a list such as [0,1], see `eecore.values`."""
     values: dict[str, Any] = {}
     rest = list(words)
     while rest:
-        if rest[0] not in ("-p", "--parameters") or len(rest) < 3:
+        if rest[0] not in PARAMETER or len(rest) < 3:
             raise BuildError(f"ARGS: expected -p NAME VALUE, got {_shown(' '.join(rest))}")
+        end = 3
+        while rest[2][:1] in ("[", "{") and rest[end - 1][-1:] not in ("]", "}") and rest[end:]:
+            end += 1  # a list with spaces is several words
+        values[rest[1]] = _said(rest[1], "read", " ".join(rest[2:end]))
         try:
-            values[rest[1]] = yaml.safe_load(rest[2])
             json.dumps(values[rest[1]], sort_keys=True)  # what cannot be written so has no place in a page's key
-        except (yaml.YAMLError, ValueError, TypeError, RecursionError):  # such as a date, or a list that holds itself
-            spaces = "; write lists without spaces, as in [0,1,2]" if rest[2].startswith("[") else ""
-            raise BuildError(f"{rest[1]}: {_shown(rest[2])} is neither a number, a word nor a list{spaces}") from None
-        rest = rest[3:]
+        except TypeError:
+            raise BuildError(f"{rest[1]}: {_shown(rest[2])} has names of several types") from None
+        rest = rest[end:]
     return values
+
+
+def _said(name: str, how: str, text: str) -> Any:
+    """What `eecore.values` makes of a text; what it refuses is an error of the build.
+
+    The library is imported here: that takes seconds, and reads the file of EECORE_OWN, which may be wrong too.
+    """
+    try:
+        return getattr(importlib.import_module("eecore.values"), how)(text)
+    except ValueError as error:  # eecore's SettingError is one
+        raise BuildError(f"{name}: {error}") from None
 
 
 def make_job(name: str, profile: str, extra: dict[str, Any]) -> Job:

@@ -10,7 +10,6 @@ Example:
 __version__ = "0.1.0"
 
 import importlib
-import sys
 from typing import TYPE_CHECKING
 
 from eecore import own
@@ -39,7 +38,8 @@ from eecore.training import (
 
 if TYPE_CHECKING:
     from eecore.new_samples import predict
-    from eecore.recommendation.advice import Recommendation, recommend
+    from eecore.recommendation.advice import Recommendation
+    from eecore.recommendation.ask import recommend
 
 __all__ = [
     "DataError",
@@ -75,7 +75,7 @@ __all__ = [
 _LATE = {
     "Recommendation": "eecore.recommendation.advice",
     "predict": "eecore.new_samples",
-    "recommend": "eecore.recommendation.advice",
+    "recommend": "eecore.recommendation.ask",
 }
 
 
@@ -86,5 +86,5 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'eecore' has no attribute {name!r}")
 
 
-if sys.argv[:1] != ["-m"]:  # on the command line it is loaded where errors become a line
+if not own.on_command_line():
     own.load()

@@ -159,6 +159,8 @@ def main() -> None:
         _stop(str(error), 1)
     except typer.Abort:
         _stop("stopped; what was finished is stored and is not done again", 130)
+    except OSError as error:  # a disk that is full, a file that may not be read: whatever was not said better
+        _stop(f"{shown(error.filename)}: {error.strerror}" if error.filename else str(error), 1)
     except Exception as error:  # of the parser: typer has its own copy of click, or uses click's, by its version
         if not hasattr(error, "format_message"):
             raise

@@ -10,6 +10,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from eecore import data
+from eecore.data.facts import facts
 from eecore.errors import DataError, EecoreError
 
 
@@ -46,8 +47,9 @@ def list_command() -> None:
 
 @app.command("info", epilog="Example: python -m eecore data info cifar100")
 def info_command(name: Name) -> None:
-    """All that there is to say about one data set without loading it."""
+    """All that there is to say about one data set; of one that is on this machine also what was read and left out."""
     info = data.info(name)
+    read = {} if data.present(name) == [] else facts(data.load(name))
     table = Table(show_header=False, box=None)
     rows = {
         "name": info.name,
@@ -59,6 +61,7 @@ def info_command(name: Name) -> None:
         "citation": info.citation or "none",
         "augmentation": info.augment,
         "note": info.note or "none",
+        **read,
     }
     for key, value in rows.items():
         table.add_row(key, value)

@@ -1,7 +1,6 @@
 """The options that say what a run is, the same for every command of the command line that trains or needs one."""
 
 import inspect
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -13,7 +12,8 @@ import typer
 from eecore import data
 from eecore.data.own import with_size
 from eecore.errors import SettingError, shown
-from eecore.training import Recipe, Result, Run, default_recipe, recipes
+from eecore.training import Result, Run
+from eecore.values import read
 
 __all__ = ["Dataset", "Folder", "Model", "RunOptions", "TrainingOptions", "measure_line", "takes_options"]
 
@@ -80,15 +80,8 @@ class RunOptions(TrainingOptions):
         Raises:
             SettingError: an option has a value that is not allowed; one line.
         """
-        settings = self.training()
         dataset = with_size(self.dataset, self.image_size)
-        preset, changes = settings.pop("preset", None), settings.pop("recipe", {})
-        chosen = recipes.preset(preset) if preset else None
-        base = chosen.recipe if chosen else default_recipe(self.model, dataset)
-        if chosen:
-            settings.setdefault("epochs", chosen.epochs)
-        settings["recipe"] = Recipe(**{**base.model_dump(), **changes})
-        return Run(dataset=dataset, model=self.model, regime=self.regime, seed=self.seed, **settings)
+        return Run(dataset=dataset, model=self.model, regime=self.regime, seed=self.seed, **self.training())
 
 
 def takes_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -151,7 +144,7 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
         if not equals:
             raise SettingError(f"recipe: expected name=value, got {shown(text)}")
         try:
-            values[name] = json.loads(value)
-        except (ValueError, RecursionError):  # no JSON: a word; or digits by the thousand, which no setting takes
-            values[name] = value
+            values[name] = read(value)
+        except SettingError as error:
+            raise SettingError(f"{name}: {error}") from None
     return values

@@ -13,6 +13,7 @@ from eecore.errors import SettingError, shown
 from eecore.grid_file import DEFAULTS, grid_runs, read_grid
 from eecore.training import Store, sweep
 from eecore.training.sweep import shared_phases
+from eecore.values import read
 
 EXAMPLE = (
     "Example: python -m eecore sweep --datasets mnist1d,digits --seeds 0,1,2 --epochs 5, "
@@ -26,7 +27,9 @@ def sweep_command(
         Path | None,
         typer.Argument(metavar="[GRID.yaml]", help="A grid as a file; an option replaces its entry."),
     ] = None,
-    datasets: Annotated[str | None, typer.Option(help="Names, with commas; default mnist1d.")] = None,
+    datasets: Annotated[
+        str | None, typer.Option(help="Names, with commas (in quotes where they hold one); default mnist1d.")
+    ] = None,
     models_: Annotated[str | None, typer.Option("--models", help="Names, with commas; default vit_nano.")] = None,
     regimes: Annotated[str | None, typer.Option(help="Names, with commas; default disjoint,joint,mixed.")] = None,
     seeds: Annotated[str | None, typer.Option(help="Integers, with commas; default 0.")] = None,
@@ -39,7 +42,7 @@ def sweep_command(
     """Train every combination; a prefix that several regimes share is trained once."""
     entries: dict[str, Any] = {} if file is None else read_grid(file)
     lists = {"datasets": datasets, "models": models_, "regimes": regimes, "seeds": seeds}
-    entries |= {name: _words(text) for name, text in lists.items() if text is not None}
+    entries |= {name: _words(name, text) for name, text in lists.items() if text is not None}
     if seeds is not None:
         entries["seeds"] = _integers("seeds", seeds)
     said = options.training()
@@ -56,11 +59,18 @@ def sweep_command(
     console().print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _words(name: str, text: str) -> list[str]:
+    """Names between commas; one that holds a comma itself is in quotes, as in a list of a page's parameters."""
+    if not any(sign in text for sign in "[\"'"):
+        return [word.strip() for word in text.split(",") if word.strip()]
+    try:
+        return [str(word) for word in read(text if text.startswith("[") else f"[{text}]")]
+    except SettingError as error:
+        raise SettingError(f"{name}: {error}") from None
 
 
 def _integers(name: str, text: str) -> list[int]:
-    if not _words(text) or not all(re.fullmatch("[0-9]{1,10}", word) for word in _words(text)):
+    words = [word.strip() for word in text.removeprefix("[").removesuffix("]").split(",")]
+    if not all(re.fullmatch("0|[1-9][0-9]{0,9}", word) for word in words):
         raise SettingError(f"{name}: expected integers with commas, such as 0,1,2, got {shown(text)}")
-    return [int(word) for word in _words(text)]
+    return [int(word) for word in words]

@@ -3,7 +3,9 @@
 import difflib
 import reprlib
 from collections.abc import Iterable
+from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 1000  # characters of a message
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
@@ -55,6 +57,21 @@ def shown(value: object) -> str:
         return " ".join(_SHORT.repr(value).splitlines())
     except ValueError:  # Python writes no integer of more than 4300 digits
         return "a number of thousands of digits"
+
+
+def in_checkout() -> bool:
+    """Whether this is the project's repository, and not a package that was installed without it."""
+    return (ROOT / "constraints.txt").is_file() and (ROOT / "pyproject.toml").is_file()
+
+
+def how_to_install(extra: str) -> str:
+    """The command that brings an extra, here: in the repository with its pinned versions, else as a package's.
+
+    Example:
+        >>> how_to_install("export")
+        "pip install -c constraints.txt -e '.[export]'"
+    """
+    return f"pip install -c constraints.txt -e '.[{extra}]'" if in_checkout() else f"pip install 'eecore[{extra}]'"
 
 
 def choose(argument: str, value: object, choices: Iterable[str]) -> str:

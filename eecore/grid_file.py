@@ -6,8 +6,9 @@ from typing import Any
 
 from eecore.errors import SettingError, choose, shown
 from eecore.parameters import CHECKS, integer
-from eecore.training import Recipe, Run, default_recipe, grid, recipes
+from eecore.training import Recipe, Run, grid, recipes
 from eecore.training.settings import check_device
+from eecore.values import load_yaml
 
 DEFAULTS: dict[str, Any] = {
     "datasets": ["mnist1d"],
@@ -63,26 +64,6 @@ ENTRIES: dict[str, Callable[[str, object], Any]] = {
 }
 
 
-def _loaded(text: str) -> object:
-    """YAML in which a name that is there twice is an error; by itself the last one wins, without a word."""
-    import yaml  # here, so that all else works on a machine that has not got it
-
-    class NothingTwice(yaml.SafeLoader):
-        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            names = [self.construct_object(key, deep=True) for key, _ in node.value]
-            for name in names:
-                if names.count(name) > 1:
-                    raise SettingError(f"{name}: it is there twice")
-            return super().construct_mapping(node, deep)
-
-    try:
-        return yaml.load(text, NothingTwice)
-    except yaml.YAMLError as error:
-        place = getattr(error, "problem_mark", None)
-        line = f" in line {place.line + 1}" if place else ""
-        raise SettingError(f"it is no YAML{line}: {getattr(error, 'problem', error)}") from None
-
-
 def read_grid(path: Path) -> dict[str, Any]:
     """The entries of a grid file, as they are written.
 
@@ -90,7 +71,7 @@ def read_grid(path: Path) -> dict[str, Any]:
         SettingError: the file cannot be read, is not YAML, or is no table of entries.
     """
     try:
-        found = _loaded(path.read_text(encoding="utf-8"))
+        found = load_yaml(path.read_text(encoding="utf-8"))
     except ImportError:
         raise SettingError("grid: a grid file needs the package PyYAML: pip install pyyaml") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -122,17 +103,8 @@ def grid_runs(entries: Mapping[str, object]) -> list[Run]:
         (6, 0.012)
     """
     checked = _checked(entries)
-    lists = {name: checked.pop(name, default) for name, default in DEFAULTS.items()}
-    more, given, preset = checked.pop("more_seeds", []), checked.pop("recipe", {}), checked.pop("preset", None)
-    if preset is not None:
-        checked.setdefault("epochs", recipes.preset(preset).epochs)
-    runs = grid(lists["datasets"], lists["models"], lists["regimes"], lists["seeds"], more, **checked)
-    return [_with_recipe(run, preset, given) for run in runs] if preset or given else runs
-
-
-def _with_recipe(run: Run, preset: str | None, given: dict[str, Any]) -> Run:
-    base = recipes.preset(preset).recipe if preset else default_recipe(run.model, run.dataset)
-    return run.replace(recipe=Recipe(**{**base.model_dump(), **given}))
+    datasets, models, regimes, seeds = (checked.pop(name, default) for name, default in DEFAULTS.items())
+    return grid(datasets, models, regimes, seeds, checked.pop("more_seeds", []), **checked)
 
 
 def _checked(entries: Mapping[str, object]) -> dict[str, Any]:

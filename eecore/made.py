@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import pandas as pd
 import torch
 
-from eecore import __version__, data, own
+from eecore import __version__, data, own, values
 from eecore.errors import SettingError, shown
 from eecore.provenance import commit
 from eecore.training.result import Result
@@ -28,15 +28,26 @@ _LEGEND = '<p class="eecore-legend" hidden><a href="../provenance.html">What the
 
 
 def command(notebook: str, parameters: Mapping[str, object]) -> str:
-    """The command that makes a page again.
+    """The command that makes a page again, for a shell.
 
     Example:
         >>> command("00_quickstart", {"seeds": [0, 1], "model": "vit_nano"})
         'make notebook NB=00_quickstart ARGS=\\'-p seeds "[0,1]" -p model vit_nano\\''
     """
-    arguments = " ".join(f"-p {name} {_as_argument(value)}" for name, value in parameters.items())
-    mine = f" OWN={shlex.quote(os.environ[own.VARIABLE])}" if os.environ.get(own.VARIABLE) else ""
-    return f"make notebook NB={notebook}{mine}" + (f" ARGS='{arguments}'" if arguments else "")
+    arguments = " ".join(f"-p {name} {_quoted(values.write(value))}" for name, value in parameters.items())
+    mine = f" OWN={_for_make(os.environ[own.VARIABLE])}" if os.environ.get(own.VARIABLE) else ""
+    return f"make notebook NB={notebook}{mine}" + (f" ARGS={_for_make(arguments)}" if arguments else "")
+
+
+def _quoted(text: str) -> str:
+    """A word as a shell takes it, in double quotes where they will do: what is around it has single ones."""
+    quoted = shlex.quote(text)
+    return quoted if quoted == text or re.search(r"[\"$`\\!]", text) else f'"{text}"'
+
+
+def _for_make(text: str) -> str:
+    """A variable of make on a shell's command line: its dollars are doubled, for make halves them."""
+    return shlex.quote(text.replace("$", "$$"))
 
 
 def page_rows(notebook: str, parameters: Mapping[str, object], runs: list[Result], seconds: float) -> dict[str, str]:
@@ -146,11 +157,6 @@ def _link(file: str, words: str) -> str:
 
 def _files(links: list[str]) -> str:
     return f'<p class="eecore-files">Download: {", ".join(links)}</p>'
-
-
-def _as_argument(value: object) -> str:
-    text = str(value).replace("'", "").replace(" ", "")
-    return f'"{text}"' if isinstance(value, list) else text
 
 
 def _data_line(name: str) -> str:

@@ -71,7 +71,7 @@ def test_names_are_listed_and_nothing_is_imported() -> None:
 )
 def test_without_transformers_one_line_says_what_to_install(call, uninstalled) -> None:
     with pytest.raises(
-        SettingError, match=r"^transformers: cannot be imported.*pip install 'eecore\[text\]'$"
+        SettingError, match=r"^transformers: cannot be imported.*pip install -c constraints.txt -e '\.\[text\]'$"
     ) as caught:
         call()
     assert "\n" not in str(caught.value)
@@ -81,7 +81,7 @@ def test_the_list_of_models_says_so_too(capsys, monkeypatch, uninstalled) -> Non
     """What stands in square brackets is text there, not a style."""
     monkeypatch.setenv("COLUMNS", "400")
     _, out, _ = command(capsys, monkeypatch, "models", "--dataset", "synthetic_text")
-    assert out.count("pip install 'eecore[text]'") == len(bert.MODELS)
+    assert out.count("pip install -c constraints.txt -e '.[text]'") == len(bert.MODELS)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,24 @@ def test_sweep_says_how_many_phases_were_shared(capsys, monkeypatch):
     assert out.strip().splitlines()[-1] == "3 runs, 5 phases, 4 distinct: 1 were shared"
 
 
+def test_names_with_commas_are_in_quotes(capsys, monkeypatch, tmp_path):
+    path = tmp_path / "a,b.npz"
+    np.savez(path, x=np.random.RandomState(0).randn(60, 1, 9).astype(np.float32), y=np.arange(60) % 3)
+    words = ["--models", "mlp_nano", "--regimes", "joint", "--epochs", "1", "--workers", "1"]
+    for said in (f'synthetic,"arrays:{path}"', f'["arrays:{path}", synthetic]'):
+        status, out, err = run(capsys, monkeypatch, "sweep", "--datasets", said, *words)
+        assert status == 0, err
+        assert {line.split()[0] for line in out.splitlines()[:2]} == {"synthetic", "a-b"}
+
+
+def test_what_the_system_refuses_is_one_line(capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "/somewhere/file")
+
+    monkeypatch.setattr("eecore.cli.train", full)
+    assert run(capsys, monkeypatch, "train", *FAST) == (1, "", "eecore: '/somewhere/file': No space left on device\n")
+
+
 def test_runs_list_show_and_prune(capsys, monkeypatch):
     run(capsys, monkeypatch, "train", *FAST, "--regime", "mixed")
     keys = Store().stored_keys()
@@ -157,7 +175,12 @@ def test_data_fetch_says_what_went_wrong(capsys, monkeypatch, own_data):
         (["train", *FAST, "--recipe", "lr=fast"], "lr: "),
         (["train", *FAST, "--recipe", "optimiser=sgd"], "did you mean 'optimizer'"),
         (["train", *FAST, "--exits", "0,99"], "exits"),
+        (["train", *FAST, "--recipe", "lr=010"], "lr: '010' is no decimal number"),
         (["sweep", "--seeds", "banana"], "seeds: expected integers"),
+        (["sweep", "--seeds", "010"], "seeds: expected integers"),
+        (["sweep", "--datasets", "[digits"], "datasets: '[digits' is no list"),
+        (["sweep", "--datasets", '"digits'], "datasets: "),
+        (["sweep", "--preset", "bert_finetune"], "preset: 'bert_finetune' is for pretrained encoders"),
         (["runs", "show", "zzz"], "key: 'zzz' fits 0 stored runs"),
         (["runs", "prune", "nokey"], "not in the store: nokey"),
         (["lab", "--minutes", "0"], "minutes: expected a number above 0, got 0"),

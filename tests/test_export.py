@@ -231,3 +231,10 @@ def test_exits_of_torch_at_those_thresholds_differ():
     with torch.no_grad():
         scores, _ = offline(model(x), "confidence")
     assert len(set(exit_taken(scores, between(scores[:-1], 0.8)).tolist())) > 1
+
+
+@pytest.mark.parametrize("where", ["/proc/x", "/dev/null/x", "x" * 300])
+def test_a_folder_that_cannot_be_written_is_one_line_before_anything_is_trained(where):
+    with pytest.raises(SettingError, match=r"^to: .* cannot be written: \w+") as caught:
+        write.new_folder(where)
+    assert "\n" not in str(caught.value)

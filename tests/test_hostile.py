@@ -143,7 +143,7 @@ def test_papermill_passes_the_line_on(words, said, capsys, monkeypatch):
     [
         (["NB=02_regime"], "NB: '02_regime' is not known; did you mean '02_regimes'? Known: "),
         (["NB=02_regimes", "ARGS=-p epoch 3"], "parameter: 'epoch' is not known in 02_regimes. Known: "),
-        (["NB=02_regimes", "ARGS=-p epochs 2020-01-01"], "epochs: '2020-01-01' is neither a number, a word nor a list"),
+        (["NB=02_regimes", "ARGS=-p epochs 2020-01-01"], "epochs: '2020-01-01' is no decimal number"),
         (["NB=02_regimes", "PROFILE=quik"], "PROFILE: 'quik' is not known. Known: smoke, quick, paper"),
     ],
 )

@@ -42,7 +42,8 @@ def test_bytes_are_normalised_as_their_fractions_are() -> None:
     x = torch.from_numpy(np.random.RandomState(0).randint(0, 256, (40, 3, 4, 5)).astype(np.uint8))
     x[:, 1] //= 3
     info = Info("toy", "Toy", "image", (3, 4, 5), classes=2, source="", licence="", citation="")
-    mean, std = channel_moments(info.name, info.kind, x)
+    mean, std, constant = channel_moments(info.name, info.kind, x)
+    assert constant == ()
     fractions = x.double() / 255
     torch.testing.assert_close(mean.double(), fractions.mean(dim=(0, 2, 3)), rtol=1e-6, atol=0)
     torch.testing.assert_close(std.double(), fractions.std(dim=(0, 2, 3), correction=0), rtol=1e-6, atol=0)
@@ -50,8 +51,11 @@ def test_bytes_are_normalised_as_their_fractions_are() -> None:
     splits = [Split(part, torch.arange(len(part)) % 2) for part in (x[:20], x[20:30], x[30:])]
     made = assemble(info, train=splits[0], validation=splits[1], test=splits[2], origin="a copy")
     assert (made.origin, made.test.x.dtype, x.dtype) == ("a copy", torch.float32, torch.uint8)
-    with pytest.raises(DataError, match="channel 1 is constant"):
-        channel_moments(info.name, info.kind, x * torch.tensor([1, 0, 1], dtype=torch.uint8).view(1, 3, 1, 1))
+    empty = x * torch.tensor([1, 0, 1], dtype=torch.uint8).view(1, 3, 1, 1)
+    mean, std, constant = channel_moments(info.name, info.kind, empty)
+    assert (float(mean[1]), float(std[1]), constant) == (0.0, 1.0, (1,))
+    with pytest.raises(DataError, match="all channels are constant"):
+        channel_moments(info.name, info.kind, x * 0 + 7)
 
 
 # ---- CIFAR

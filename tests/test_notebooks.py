@@ -167,7 +167,7 @@ def test_an_injected_parameter_that_the_notebook_does_not_have_is_noticed():
         (lambda: make_job("02_regimes", "quik", {}), "PROFILE: 'quik' is not known"),
         (lambda: parse_parameters(["-p", "seeds"]), "ARGS: expected -p NAME VALUE"),
         (lambda: parse_parameters(["seeds", "3", "4"]), "ARGS: expected -p NAME VALUE"),
-        (lambda: parse_parameters(["-p", "seeds", "[0"]), "seeds: '\\[0' is neither"),
+        (lambda: parse_parameters(["-p", "seeds", "[0"]), "seeds: '\\[0' is no list"),
     ],
 )
 def test_wrong_commands_are_one_line(call, said):

@@ -55,11 +55,17 @@ def test_a_regime_of_ones_own_is_known_to_the_command_line_and_to_workers(tmp_pa
         ("own.txt", "", "is not a Python file on this machine, such as own.py"),
         ("json.py", "", "json.py has a name that no module or another one has; give it another"),
         ("not-a-name.py", "", "not-a-name.py has a name that no module or another one has; give it another"),
-        ("broken_of_a_test.py", "1 / 0", "ZeroDivisionError: division by zero"),
+        ("x" * 300 + ".py", None, "is not a Python file on this machine, such as own.py"),
+        ("broken_of_a_test.py", "1 / 0", "broken_of_a_test.py, line 1: ZeroDivisionError: division by zero"),
+        ("syntax_of_a_test.py", "import os\n\ndef f(:\n  pass\n", "syntax_of_a_test.py, line 3: SyntaxError: invalid"),
+        ("deep_of_a_test.py", "import json\ndef f():\n    json.loads('x')\n\nf()\n", ".py, line 3: JSONDecodeError: "),
+        ("leaves_of_a_test.py", "import sys\nsys.exit(3)", "leaves_of_a_test.py, line 2: SystemExit: 3"),
+        ("imports_of_a_test.py", "\nimport nothing_of_this_name", "line 2: ModuleNotFoundError: No module named"),
+        ("bytes_of_a_test.py", "x = '\\0'\n\0", "bytes_of_a_test.py"),
         (
             "wrong_of_a_test.py",
             "from eecore import Run\nRun(dataset='digit', model='mlp_nano', regime='joint', epochs=1)",
-            "did you mean 'digits'?",
+            "wrong_of_a_test.py, line 2: SettingError: dataset: 'digit' is not known; did you mean 'digits'?",
         ),
     ],
 )
@@ -69,7 +75,22 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path, name, content, message
     done = run(["-m", "eecore", "methods"], EECORE_OWN=str(tmp_path / name))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("eecore: EECORE_OWN: ")
     assert message in done.stderr
+
+
+def test_the_installed_program_says_it_in_a_line_too(tmp_path):
+    program, mine = tmp_path / "bin" / "eecore", tmp_path / "installed_of_a_test.py"
+    program.parent.mkdir()
+    program.write_text("from eecore.cli import main\nmain()\n")
+    mine.write_text("raise RuntimeError('no')")
+    done = run([program, "methods"], EECORE_OWN=str(mine))
+    assert done.stderr == f"eecore: EECORE_OWN: {mine}, line 1: RuntimeError: no\n"
+    mine.write_text(REGIME)
+    words = ["sweep", "--datasets", "synthetic", "--models", "mlp_nano", "--epochs", "1", "--regimes", "heads_first"]
+    variables = {"EECORE_STORE": str(tmp_path / "store"), "EECORE_WORKERS": "2", "EECORE_OWN": str(mine)}
+    done = run([program, *words, "--seeds", "0,1"], **variables)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_command_of_a_page_names_the_file(monkeypatch):
@@ -96,6 +117,6 @@ def test_the_nearest_notebook_is_named(name):
         make_job(name, "quick", {})
 
 
-def test_a_list_with_spaces_is_explained():
-    with pytest.raises(BuildError, match="write lists without spaces, as in"):
-        parse_parameters(["-p", "seeds", "[0,", "1]"])
+def test_a_list_with_spaces_is_a_list():
+    words = ["-p", "seeds", "[0,", "1]", "-p", "epochs", "3", "-p", "datasets", "[images:/my", "photos?size=96]"]
+    assert parse_parameters(words) == {"seeds": [0, 1], "epochs": 3, "datasets": ["images:/my photos?size=96"]}

@@ -15,7 +15,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import eecore
-from eecore import lab, plotting, tables
+from eecore import errors, lab, plotting, tables
 from eecore.cli import main
 from eecore.errors import SettingError
 from eecore.evidence import corrected
@@ -363,7 +363,7 @@ def test_command_line_function_and_table_agree(capsys, monkeypatch, tmp_path, st
     status, out, _ = run(capsys, monkeypatch, "--model", "mlp_nano", "--budget", "0.75", "--training", "same-total",
                          "--store", store.folder)  # fmt: skip
     runs = evidence_of_results(results)
-    answer = eecore.recommend(runs, "mlp_nano", budget=0.75, training="same total")
+    answer = eecore.recommend(model="mlp_nano", evidence=runs, budget=0.75, training="same total")
     assert status == 0
     assert out.splitlines()[0] == answer.words.replace("**", "")
     assert "grid: synthetic mlp_nano, seeds 0, 1; disjoint, joint_long, mixed" in out
@@ -385,6 +385,106 @@ def test_command_line_says_what_is_wrong(capsys, monkeypatch, tmp_path, store, r
     assert status == 0
     assert "at the final exit" in out
     assert "All 8 runs of the quick grid are stored." in out
+
+
+# -- asked without a table of runs -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A file of arrays, and a store with its runs: two seeds of two epochs, one of one epoch, one of another recipe."""
+    folder = tmp_path_factory.mktemp("own")
+    stream = np.random.RandomState(0)
+    y = np.arange(120) % 3
+    np.savez(folder / "mine.npz", x=(stream.randn(120, 1, 12) + y[:, None, None]).astype(np.float32), y=y)
+    name, store = f"arrays:{folder / 'mine.npz'}", Store(folder / "store")
+    about = [[name], ["mlp_nano"], ["disjoint", "joint", "mixed", "joint_long"]]
+    runs = grid(*about, [0, 1], epochs=2)
+    sweep([*runs, *grid(*about, [2], epochs=1), *grid(*about, [3], epochs=2, recipe={"lr": 1e-3})], store, 1, False)
+    return name, store, runs
+
+
+def test_own_data_are_answered_from_the_store(own, monkeypatch, tmp_path):
+    name, store, runs = own
+    monkeypatch.setattr(recommendation_runs, "QUICK", TINY)
+    monkeypatch.setenv("EECORE_RECORDS", str(tmp_path))
+    found = eecore.recommend(name, "mlp_nano", 0.5, store=store)
+    by_hand = recommend(evidence_of_results(stored(runs, store)[0]), "mlp_nano", "mine")
+    assert found.broadened == ""
+    assert found.regime == by_hand.regime
+    assert found.table.equals(by_hand.table)
+    assert found.runs["source"].tolist() == ["store, 2 epochs"]
+    assert found.runs["seeds"].tolist() == ["0, 1"]
+    longer = eecore.recommend(name, "mlp_nano", 0.5, training="same total", store=store)
+    assert "joint_long" in set(longer.table["regime"])
+
+
+def test_a_budget_is_computed_where_runs_are_stored(own, monkeypatch, tmp_path):
+    name, store, runs = own
+    monkeypatch.setattr(recommendation_runs, "QUICK", TINY)
+    monkeypatch.setenv("EECORE_RECORDS", str(tmp_path))
+    found = eecore.recommend(name, budget=0.63, store=store)
+    results = stored(runs, store)[0]
+    rows = tables.budgets(results, fractions=[0.63]).query("choice == 'validation'")
+    means = rows.groupby("regime")["accuracy"].mean()
+    assert found.budget == 0.63
+    pd.testing.assert_series_equal(
+        found.table.set_index("regime")["accuracy"].sort_index(),
+        means[["disjoint", "joint", "mixed"]],
+        check_names=False,
+    )
+
+
+def test_records_answer_at_the_nearest_budget_and_say_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(recommendation_runs, "QUICK", TINY)
+    found = eecore.recommend("mnist1d", "resnet_nano", 0.6, store=Store(tmp_path))
+    assert found.budget == 0.5
+    assert found.words.startswith(
+        "These runs have no accuracy within 60 % of the cost; the nearest budget that is on record answers. "
+        "For resnet_nano on mnist1d, within 50 % of the cost"
+    )
+    assert eecore.recommend("mnist1d", "resnet_nano", store=Store(tmp_path)).broadened == ""
+
+
+def test_own_data_without_runs_are_answered_by_data_of_their_size(own, tmp_path, monkeypatch, capsys):
+    name, _, _ = own
+    monkeypatch.setattr(recommendation_runs, "QUICK", TINY)
+    found = eecore.recommend(name, "resnet_nano", store=Store(tmp_path))
+    assert found.broadened == "No seed of mine is stored in all regimes. Runs on data of its size answer."
+    assert found.group == "resnet_nano on data of under 5,000 training samples"
+    status, out, _ = run(capsys, monkeypatch, "--dataset", name, "--budget", "0.3", "--store", own[1].folder)
+    assert status == 0
+    assert "store, 2 epochs: mine mlp_nano, seeds 0, 1; disjoint, joint, mixed" in out
+    assert "7 stored runs of the data set have other settings and do not answer." in out  # seed 2's joint_long is joint
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"budget": -1}, "budget: expected a fraction above 0, such as 0.5, or 'final exit', got -1"),
+        ({"budget": "half"}, "budget: expected a fraction above 0"),
+        ({"budget": float("nan")}, "budget: expected a fraction above 0"),
+        ({"dataset": "synthetic_regression"}, "dataset: synthetic_regression is a regression"),
+        ({"dataset": "digts"}, "dataset: 'digts' is not known; did you mean 'digits'"),
+        ({"model": "mlp_nan"}, "model: 'mlp_nan' is not known"),
+        ({"dataset": pd.DataFrame()}, "dataset: expected a name, got a frame; a frame of runs is given as evidence="),
+    ],
+)
+def test_a_wrong_question_is_one_line(asked, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(recommendation_runs, "QUICK", TINY)
+    with pytest.raises(SettingError, match=said):
+        eecore.recommend(**asked, store=Store(tmp_path))
+
+
+def test_a_package_without_records_says_what_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr(recommendation_runs, "QUICK", TINY)
+    monkeypatch.setattr(errors, "ROOT", tmp_path)
+    monkeypatch.setenv("EECORE_RECORDS", str(tmp_path))
+    with pytest.raises(
+        SettingError, match=r"no records; none come with the package; .*: python -m eecore sweep"
+    ) as caught:
+        eecore.recommend("mnist1d", store=Store(tmp_path))
+    assert "make" not in str(caught.value)
 
 
 def test_the_command_reads_the_runs_that_the_page_trains():

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eecore import errors
 from eecore.errors import SettingError, choose
+from eecore.lab import read_plan
 from eecore.training import Phase, Recipe, Run, disjoint, grid, joint, joint_long, mixed, phases_of, regimes
 from eecore.training.regimes import register_regime
 
@@ -104,3 +106,13 @@ def test_a_regime_of_ones_own_is_known_everywhere():
 def test_grid_has_every_combination_once():
     runs = grid(["digits", "synthetic"], ["mlp_nano"], ["joint", "mixed"], [0, 1, 2], epochs=1)
     assert len({(r.dataset, r.regime, r.seed) for r in runs}) == 12
+
+
+def test_what_is_to_be_installed_fits_where_the_library_is(monkeypatch, tmp_path):
+    assert errors.how_to_install("export") == "pip install -c constraints.txt -e '.[export]'"
+    monkeypatch.setattr(errors, "ROOT", tmp_path)
+    assert errors.how_to_install("export") == "pip install 'eecore[export]'"
+    monkeypatch.delenv("EECORE_RECORDS", raising=False)
+    monkeypatch.setattr("eecore.lab.plan.records_folder", lambda: tmp_path / "nowhere")
+    with pytest.raises(SettingError, match=r"the project's repository, in book/results, .* variable EECORE_RECORDS"):
+        read_plan()

@@ -119,6 +119,9 @@ def test_trec(folder: Path) -> None:
     assert made.test.y.tolist() == [4, 3, 5]
     assert sorted(torch.cat([made.train.y, made.validation.y]).tolist()) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert made.test.x[1].tolist()[2:6] != [PADDING] * 4
+    how = made.preparation
+    assert how is not None
+    assert (how["cut"], how["size"], how["length"]) == ("words", 8000, 24)
     assert made.test.x[1, 2] == UNKNOWN  # zebra: the test part teaches the vocabulary nothing
 
 
@@ -218,6 +221,7 @@ def test_what_is_removed_from_posts(
     made = text_sets.make_newsgroups(text_sets.NEWSGROUPS, remove, sizes=(40, 20, 40))
     assert (len(made.train), len(made.validation), len(made.test)) == (40, 20, 40)
     assert made.test.y.tolist() == [group for group in range(20) for _ in range(2)]
+    assert made.preparation is None  # posts are cut in a way of their own
     words = {word for row in made.train.x for word in decode(row, learnt[0])}
     assert not words & set(gone)
     assert words >= set(kept)
@@ -350,7 +354,8 @@ def test_own_file_labels_and_texts_are_taken_as_they_stand(tmp_path: Path) -> No
     frame.loc[0, "text"] = "NA"
     frame.loc[1, "text"] = 'a "quoted", longer\ntext ' + "word " * 300
     made = data.make_text_file(save(frame, tmp_path / "a.csv"), "a", length=6, vocabulary=10)
-    assert made.info.note == "Classes: 0, 5, 10."
+    assert made.info.note == "Classes: 0, 5, 10. 1 row of the file goes over lines, at most 2."
+    assert made.info.class_names == ("0", "5", "10")
     assert (made.shape, made.info.vocabulary) == ((6,), 10)
     frame["label"] = frame["label"].astype(int)
     again = data.make_text_file(save(frame, tmp_path / "a.parquet"), "a", length=6, vocabulary=10)
@@ -390,9 +395,9 @@ def test_own_file_that_is_none(tmp_path: Path) -> None:
         ("none.csv", None, "none.csv: there is no such file$"),
         ("a.txt", b"text,label", "text file: '.txt' is not known"),
         ("a.parquet", b"text,label", "a.parquet cannot be read: "),
-        ("empty.csv", b"", "empty.csv cannot be read: "),
-        ("binary.csv", b"text,label\n\xff\xfe,\x80\n", "binary.csv cannot be read: "),
-        ("ragged.csv", b"text,label\na,b\na,b,c,d\n", "ragged.csv cannot be read: "),
+        ("empty.csv", b"", "empty.csv cannot be read: it is empty"),
+        ("binary.csv", b"text,label\n\xff\xfe,\x80\n", "binary.csv cannot be read: line 2 is not UTF-8: save it"),
+        ("ragged.csv", b"text,label\na,b\na,b,c,d\n", "ragged.csv, line 3: 4 fields, the header has 2"),
     ):
         if content is not None:
             write(tmp_path / name, content)

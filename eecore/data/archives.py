@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock
 from tqdm import tqdm
 
-from eecore.data.files import cache_folder, data_folders, file_digest, find, write_atomically
+from eecore.data.files import cache_folder, data_folders, file_digest, file_lock, find, write_atomically
 from eecore.errors import DataError
 
 SECONDS = 60  # how long a silent server is waited for
@@ -59,7 +58,7 @@ def fetch_archive(name: str, archive: Archive, base_url: str | None = None) -> P
     cache = cache_folder()
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f".{archive.folder}.lock"):
+        with file_lock(cache / f".{archive.folder}.lock"):
             if not (cache / archive.folder / SUMS).is_file() or changed_files(cache / archive.folder):
                 path = find([archive.file], data_folders())
                 if path is None:

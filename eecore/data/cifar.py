@@ -15,6 +15,7 @@ import torch
 from eecore.data.archives import SUMS, Archive, fetch_archive, locate, missing
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.files import sha256
+from eecore.data.preparation import of_arrays
 from eecore.data.splits import stratified
 from eecore.errors import DataError
 
@@ -165,7 +166,14 @@ def make_cifar(layout: Layout) -> Dataset:
     pool = _split(train, layout)
     size = len(pool) // 10
     kept, validation = (pool.take(index) for index in stratified(pool.y.numpy(), (len(pool) - size, size)))
-    return assemble(layout.info, train=kept, validation=validation, test=_split(parts[-1], layout), origin=origin)
+    return assemble(
+        layout.info,
+        train=kept,
+        validation=validation,
+        test=_split(parts[-1], layout),
+        origin=origin,
+        preparation=of_arrays(layout.info.shape, scale=1 / 255),
+    )
 
 
 def _read(name: str, path: Path, layout: Layout) -> np.ndarray:

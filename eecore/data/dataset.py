@@ -3,6 +3,7 @@
 Axes: N samples, C channels, H height, W width, L length, S tokens of a sequence.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +29,8 @@ class Split:
         x: inputs, sample axis first; `Pixels` where they stay on disk, which are indexed and split as tensors are.
         y: classes, int64, or the numbers to predict, float32; (N).
         factors: what the data set knows about each sample, such as its noise; arrays of N, may be empty.
+        hashes: of each raw sample, where different samples may have the same `x`, as texts with unknown words have:
+            they decide which samples are copies of one another. None: `x` decides.
     Raises:
         DataError: the lengths differ, or `y` is of another type.
     """
@@ -35,9 +38,11 @@ class Split:
     x: Inputs
     y: Tensor
     factors: dict[str, np.ndarray] = field(default_factory=dict)
+    hashes: list[bytes] | None = None
 
     def __post_init__(self) -> None:
         lengths = {"x": len(self.x), "y": len(self.y)} | {k: len(v) for k, v in self.factors.items()}
+        lengths |= {} if self.hashes is None else {"hashes": len(self.hashes)}
         if len(set(lengths.values())) > 1:
             raise DataError(f"split: all parts must have one length, got {lengths}")
         if self.y.dtype not in TARGETS.values() or self.y.ndim != 1:
@@ -57,7 +62,9 @@ class Split:
     def take(self, index: np.ndarray) -> "Split":
         """The samples at the integer positions `index`, in that order, as a new split."""
         rows = torch.from_numpy(np.asarray(index, dtype=np.int64))
-        return Split(self.x.index_select(0, rows), self.y[rows], {k: v[index] for k, v in self.factors.items()})
+        hashes = None if self.hashes is None else [self.hashes[i] for i in index]
+        factors = {k: v[index] for k, v in self.factors.items()}
+        return Split(self.x.index_select(0, rows), self.y[rows], factors, hashes)
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,8 @@ class Dataset:
     Args:
         info: name, kind, shape and so on.
         train, validation, test: disjoint splits, already normalised.
-        mean, std: per channel, from the training split only; 0 and 1 for tokens.
+        mean, std: per channel, from the training split only, float32 (`preparation` has all digits of them); 0 and 1
+            for tokens.
         fingerprint: sha256 over the splits before normalisation, mean and std.
         removed: samples taken out because they occur again in the test (or validation) split.
         origin: how the files that were read differ from what the authors publish; empty where they do not.
@@ -179,31 +187,36 @@ def assemble(
     """Check three raw splits, make them disjoint, normalise them and take their fingerprint.
 
     The test split stays as published. A sample of the others that occurs in it is removed, and so is a training
-    sample that occurs in the validation split.
+    sample that occurs in the validation split. Two samples are the same if their `hashes` are or, without these, `x`.
 
     Args:
         info, origin, left_out: as in Dataset.
         preparation: as in Dataset, without mean and standard deviation, which are added.
-        train, validation, test: raw splits; x float32, int64 for tokens, or uint8 for images: 0..255 mean 0..1.
+        train, validation, test: raw splits; x float32, float64 (which becomes float32 once the mean is taken off),
+            int64 for tokens, or uint8 for images: 0..255 mean 0..1.
     Returns:
         The data set; its `removed` says how many samples were taken out.
     Raises:
-        DataError: a split does not fit `info`, is empty or not finite, or a training channel is constant.
+        DataError: a split does not fit `info`, is empty or not finite, or all training channels are constant.
     """
     for part, split in {"train": train, "validation": validation, "test": test}.items():
         _check(info, part, split)
-    in_test = set(row_hashes(test.x))
+    in_test = set(_hashes(test))
     kept_validation = _without(validation, in_test)
-    kept_train = _without(train, in_test | set(row_hashes(kept_validation.x)))
+    kept_train = _without(train, in_test | set(_hashes(kept_validation)))
     removed = len(train) + len(validation) - len(kept_train) - len(kept_validation)
     splits = (kept_train, kept_validation, test)
     if not all(len(split) for split in splits):
         raise DataError(f"{info.name}: nothing is left of a split once its copies of test samples are removed")
-    mean, std = channel_moments(info.name, info.kind, kept_train.x)
+    mean, std, constant = channel_moments(info.name, info.kind, kept_train.x)
     whole = fingerprint(*(t for split in splits for t in (split.x, split.y)), mean, std)
-    ready = [replace(split, x=normalise(split.x, mean, std)) for split in splits]
+    ready = [replace(split, x=normalise(split.x, mean, std), hashes=None) for split in splits]
+    if mean.dtype == torch.float64 and not all(bool(torch.isfinite(split.x).all()) for split in ready):
+        raise DataError(f"{info.name}: x holds values that are too far from the training split's for float32")
     if preparation is not None and info.kind != "tokens":
         preparation = {**preparation, "mean": mean.tolist(), "std": std.tolist()}
+    left_out = (*left_out, *(f"channel {i}, whose training values are all the same" for i in constant))
+    mean, std = mean.float(), std.float()
     return Dataset(info, ready[0], ready[1], ready[2], mean, std, whole, removed, origin, left_out, preparation)
 
 
@@ -228,7 +241,8 @@ def _check(info: Info, part: str, split: Split) -> None:
     where = f"{info.name}, {part}"
     dtype = torch.int64 if info.kind == "tokens" else torch.float32
     pixels = info.kind == "image" and split.x.dtype == torch.uint8
-    if tuple(split.x.shape[1:]) != info.shape or not (pixels or split.x.dtype == dtype):
+    numbers = info.kind != "tokens" and split.x.dtype == torch.float64
+    if tuple(split.x.shape[1:]) != info.shape or not (pixels or numbers or split.x.dtype == dtype):
         expected = f"{dtype} of (N, {', '.join(map(str, info.shape))})"
         raise DataError(f"{where}: x must be {expected}, got {split.x.dtype} of {tuple(split.x.shape)}")
     if len(split) == 0:
@@ -237,7 +251,7 @@ def _check(info: Info, part: str, split: Split) -> None:
     if info.kind == "tokens" and (int(split.x.min()) < 0 or int(split.x.max()) >= info.vocabulary):
         span = f"{int(split.x.min())}..{int(split.x.max())}"
         raise DataError(f"{where}: tokens must be 0..{info.vocabulary - 1}, got {span}")
-    if split.x.dtype == torch.float32 and not bool(torch.isfinite(split.x).all()):
+    if split.x.dtype.is_floating_point and not bool(torch.isfinite(split.x).all()):
         raise DataError(f"{where}: x holds values that are not finite")
 
 
@@ -253,7 +267,12 @@ def _check_targets(info: Info, where: str, y: Tensor) -> None:
         raise DataError(f"{where}: y holds values that are not finite")
 
 
+def _hashes(split: Split) -> Iterable[bytes]:
+    """What tells whether two samples are one."""
+    return row_hashes(split.x) if split.hashes is None else split.hashes
+
+
 def _without(split: Split, known: set[bytes]) -> Split:
     """`split` without the samples whose hash is in `known`."""
-    keep = np.array([row not in known for row in row_hashes(split.x)], dtype=bool)
+    keep = np.array([row not in known for row in _hashes(split)], dtype=bool)
     return split if keep.all() else split.take(np.flatnonzero(keep))

@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.files import check_sha256
+from eecore.data.preparation import of_arrays
 from eecore.data.splits import stratified
 from eecore.errors import DataError
 
@@ -79,7 +80,8 @@ def _divide(info: Info, images: np.ndarray, classes: np.ndarray, sizes: tuple[in
     x = torch.from_numpy(pixels.astype(np.float32)).reshape(-1, *info.shape) / white
     whole = Split(x, torch.from_numpy(labels.astype(np.int64)))
     train, validation, test = (whole.take(index) for index in stratified(labels, sizes))
-    return assemble(info, train=train, validation=validation, test=test)
+    preparation = of_arrays(info.shape, scale=1 / white)
+    return assemble(info, train=train, validation=validation, test=test, preparation=preparation)
 
 
 def _as_bytes(name: str, array: np.ndarray) -> np.ndarray:

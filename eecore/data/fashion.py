@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pooch
 import torch
-from filelock import FileLock
 
 from eecore.data.dataset import Dataset, Info, Split, assemble
-from eecore.data.files import cache_folder, check_sha256, data_folders, find, parse_idx, read_unpacked
+from eecore.data.files import cache_folder, check_sha256, data_folders, file_lock, find, parse_idx, read_unpacked
+from eecore.data.preparation import of_arrays
 from eecore.data.splits import stratified
 from eecore.errors import DataError
 
@@ -86,7 +86,8 @@ def make_fashion(sums: Mapping[str, Sums] = PUBLISHED, sizes: tuple[int, int] = 
     pool = _split(arrays["train-images-idx3-ubyte"], arrays["train-labels-idx1-ubyte"])
     test = _split(arrays["t10k-images-idx3-ubyte"], arrays["t10k-labels-idx1-ubyte"])
     train, validation = (pool.take(index) for index in stratified(pool.y.numpy(), sizes))
-    return assemble(INFO, train=train, validation=validation, test=test)
+    preparation = of_arrays(INFO.shape, scale=1 / 255)
+    return assemble(INFO, train=train, validation=validation, test=test, preparation=preparation)
 
 
 def fetch(base_url: str = URL, sums: Mapping[str, Sums] = PUBLISHED) -> Path:
@@ -103,7 +104,7 @@ def fetch(base_url: str = URL, sums: Mapping[str, Sums] = PUBLISHED) -> Path:
     folder = cache_folder() / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
+        with file_lock(folder / ".lock"):
             for stem in sums:
                 pooch.retrieve(
                     url=f"{base_url.rstrip('/')}/{stem}.gz",

@@ -1,5 +1,6 @@
 """Where data is looked for, and how a file is trusted: by its sha256. Nothing is ever unpickled."""
 
+import functools
 import gzip
 import hashlib
 import json
@@ -11,13 +12,18 @@ import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import filelock
 import numpy as np
-from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as save_arrays
 
 from eecore.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # not a Unix: there filelock has what it needs
+    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +37,38 @@ def data_folders() -> list[Path]:
     """Folders to look for data in, in this order: $EECORE_DATA where it is set, then the cache folder."""
     own = os.environ.get("EECORE_DATA")
     return ([Path(own)] if own else []) + [cache_folder()]
+
+
+def file_lock(path: str | os.PathLike[str]) -> filelock.BaseFileLock:
+    """A lock between processes. The system frees that of a process that dies.
+
+    Some network file systems know no such locks. There a file stands for the lock, which names the process and the
+    machine that hold it: where that process is gone, the next one of its machine takes the lock over.
+
+    Args:
+        path: of the lock; its folder is made.
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if _knows_locks(place.parent):
+        return filelock.FileLock(place)
+    return filelock.SoftFileLock(place.with_name(f"{place.name}.holder"))
+
+
+@functools.cache
+def _knows_locks(folder: Path) -> bool:
+    """Whether files of a folder can be locked by the system; tried once, on a file that nobody else has."""
+    if fcntl is None:
+        return True
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".lock-tried-") as tried:
+        try:
+            fcntl.flock(tried.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            log.info("%s has no file locks (%s): files that name their holder do instead", folder, problem.strerror)
+            return False
+    return True
 
 
 def find(names: Iterable[str], folders: Iterable[Path]) -> Path | None:
@@ -113,7 +151,7 @@ def cached_arrays(name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[
     arrays = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):  # who waits here finds the arrays of who was first
+        with file_lock(f"{path}.lock"):  # who waits here finds the arrays of who was first
             arrays = _read_cached(path)
             if arrays is None:
                 arrays = make()

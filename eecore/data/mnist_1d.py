@@ -23,6 +23,7 @@ from torch import Tensor
 
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.files import cached_arrays, sha256
+from eecore.data.preparation import of_arrays
 from eecore.data.splits import stratified
 from eecore.errors import DataError
 
@@ -103,7 +104,8 @@ def _assembled(info: Info, target: Callable[[dict[str, np.ndarray]], Tensor]) ->
     whole, published = Split(torch.from_numpy(arrays["x"]).unsqueeze(1), target(arrays), factors), sum(SIZES)
     train, validation = stratified(arrays["y"][:published], SIZES)
     parts = [whole.take(index) for index in (train, validation, np.arange(published, len(whole)))]
-    return assemble(info, train=parts[0], validation=parts[1], test=parts[2])
+    preparation = of_arrays(info.shape)
+    return assemble(info, train=parts[0], validation=parts[1], test=parts[2], preparation=preparation)
 
 
 def generate() -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import torch
 
 from eecore.data import embedded
 from eecore.data.dataset import Dataset, Info, Split, assemble
+from eecore.data.preparation import of_arrays
 from eecore.data.splits import stratified
 
 FIRST_OF_HIGH = 6  # so that the parts have different numbers of classes, and the last linear map starts anew
@@ -50,4 +51,5 @@ def _part(info: Info, first: int, sizes: tuple[int, int, int]) -> Dataset:
     grey = (x[here] * known.std + known.mean).clamp(0, 1)
     whole = Split(grey, y[here] - first)
     train, validation, test = (whole.take(rows) for rows in stratified(whole.y.numpy(), sizes))
-    return assemble(info, train=train, validation=validation, test=test)
+    preparation = of_arrays(info.shape, scale=1 / 255)
+    return assemble(info, train=train, validation=validation, test=test, preparation=preparation)

@@ -309,11 +309,11 @@ def _array_rows(x: np.ndarray, about: dict, place: str) -> Rows:
     name, preparation = place or "samples", _preparation(about)
     if x.dtype.kind not in "uif":
         raise SampleError(f"{name}: expected numbers, got {x.dtype}")
-    x = _in_shape(x, tuple(about["shape"]), name)
+    x = _in_shape(x, tuple(about["shape"]), name, last=preparation.get("channels") == "last")
     _check_finite(x, name)
-    exact = np.float64 if x.dtype.itemsize > 2 and x.dtype != np.float32 else np.float32
+    exact: Any = np.float64 if x.dtype.itemsize > 2 and x.dtype != np.float32 else np.float32
     axes = (1, -1, *(1,) * (x.ndim - 2))
-    mean, std = (np.array(preparation[key], dtype=np.float32).reshape(axes) for key in ("mean", "std"))
+    mean, std = (np.array(preparation[key], dtype=exact).reshape(axes) for key in ("mean", "std"))
     if _is_bytes(preparation) and not _are_shares(x, name):
         whole = np.float32(1 / preparation.get("scale", 1 / 255))
         mean, std = whole * mean, whole * std
@@ -347,8 +347,10 @@ def _are_shares(x: np.ndarray, name: str) -> bool:
     return False
 
 
-def _in_shape(x: np.ndarray, shape: tuple[int, ...], name: str, exact: bool = False) -> np.ndarray:
+def _in_shape(x: np.ndarray, shape: tuple[int, ...], name: str, exact: bool = False, last: bool = False) -> np.ndarray:
     """Samples as (N, *shape): one sample or many, with channels last too, or none where there is one.
+
+    Where the network has learnt from samples with channels `last`, that reading comes first: a cube has both.
 
     Raises:
         SampleError: they are none of these, or there is none.
@@ -356,6 +358,8 @@ def _in_shape(x: np.ndarray, shape: tuple[int, ...], name: str, exact: bool = Fa
     expected = ", ".join(map(str, shape))
     if x.size:
         for batch in (x, x[None]):
+            if last and not exact and batch.shape[1:] == (*shape[1:], shape[0]):
+                return np.moveaxis(batch, -1, 1)
             if batch.shape[1:] == shape:
                 return batch
             if not exact and len(shape) > 1 and shape[0] == 1 and batch.shape[1:] == shape[1:]:

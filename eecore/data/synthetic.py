@@ -14,6 +14,7 @@ from scipy.special import softmax
 from scipy.stats import norm
 
 from eecore.data.dataset import Dataset, Info, Split, assemble
+from eecore.data.preparation import of_arrays
 from eecore.errors import SettingError
 
 SIDE = 8  # pixels
@@ -69,7 +70,8 @@ def make_synthetic(
         Split(x=(8, 1, 8, 8) torch.float32, factors=['posterior'])
     """
     parts = _parts(_draw, (train, validation, test), distance, seed)
-    return assemble(INFO, train=parts[0], validation=parts[1], test=parts[2])
+    preparation = of_arrays(INFO.shape)
+    return assemble(INFO, train=parts[0], validation=parts[1], test=parts[2], preparation=preparation)
 
 
 def make_synthetic_regression(
@@ -90,7 +92,8 @@ def make_synthetic_regression(
         Split(x=(8, 1, 8, 8) torch.float32, factors=['best'])
     """
     parts = _parts(_draw_regression, (train, validation, test), distance, seed)
-    return assemble(REGRESSION, train=parts[0], validation=parts[1], test=parts[2])
+    preparation = of_arrays(REGRESSION.shape)
+    return assemble(REGRESSION, train=parts[0], validation=parts[1], test=parts[2], preparation=preparation)
 
 
 def make_regression() -> Dataset:

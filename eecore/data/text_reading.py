@@ -10,18 +10,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from eecore.data import preparation, raw, tokens
-from eecore.data.dataset import Dataset, Info, Split, assemble
+from eecore.data import raw, tokens
+from eecore.data.dataset import TARGETS, Dataset, Info, Split, assemble
 from eecore.data.files import data_folders
-from eecore.errors import DataError
+from eecore.data.preparation import of_texts
+from eecore.data.streamed import content_hash
+from eecore.errors import DataError, choose
+from eecore.special import FIRST, UNKNOWN
+
+STRANGE = 0.5  # fraction of unknown tokens from which on a data set says so
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Some texts and their classes, N of each."""
+    """Some texts and their classes, or their numbers to predict; N of each."""
 
     texts: Sequence[str]
-    classes: Sequence[int]
+    classes: Sequence[int] | Sequence[float]
 
     def take(self, index: np.ndarray) -> "Texts":
         """Those at the integer positions `index`, in that order."""
@@ -34,6 +39,9 @@ def assemble_texts(
     validation: Texts,
     test: Texts,
     cut: Callable[[str], list[str]] = raw.words,
+    *,
+    copies: str = "tokens",
+    left_out: tuple[str, ...] = (),
 ) -> Dataset:
     """Cut texts into tokens, number these by a vocabulary learnt from the training texts, and assemble.
 
@@ -41,19 +49,43 @@ def assemble_texts(
         info: describes the result; its shape and vocabulary are S and V.
         train, validation, test: disjoint parts.
         cut: gives a text's tokens.
+        copies: what two texts share that are one: their "tokens", as published results of the built-in data sets have
+            it, where rare names and long ends are the same; or their "text", but for the spaces.
+        left_out: as in Dataset; where most of the test part's tokens are unknown, this is added.
     Raises:
         DataError: see `assemble`.
     """
     parts = (train, validation, test)
     cuts = [[cut(text) for text in part.texts] for part in parts]
     vocabulary = tokens.learn(cuts[0], info.vocabulary)
+    choose("copies", copies, ("tokens", "text"))
     splits = [
-        Split(tokens.encode(texts, vocabulary, info.shape[0]), torch.tensor(part.classes, dtype=torch.int64))
+        Split(
+            tokens.encode(texts, vocabulary, info.shape[0]),
+            torch.tensor(part.classes, dtype=TARGETS[info.task]),
+            hashes=[_text_hash(text) for text in part.texts] if copies == "text" else None,
+        )
         for texts, part in zip(cuts, parts, strict=True)
     ]
+    unknown = _unknown_share(splits[2].x)
+    if unknown > STRANGE:
+        left_out = (*left_out, f"{unknown:.0%} of the words of the test texts, which no training text has")
     name = next((name for name, known in raw.CUTS.items() if known is cut), None)
-    ready = preparation.of_texts(vocabulary, info.shape[0], name) if name else None
-    return assemble(info, train=splits[0], validation=splits[1], test=splits[2], preparation=ready)
+    preparation = of_texts(vocabulary, info.shape[0], name) if name else None
+    return assemble(
+        info, train=splits[0], validation=splits[1], test=splits[2], left_out=left_out, preparation=preparation
+    )
+
+
+def _text_hash(text: str) -> bytes:
+    """The same for texts that differ in spaces and ends of lines alone."""
+    return content_hash(np.frombuffer(" ".join(text.split()).encode("utf-8", "surrogatepass"), dtype=np.uint8))
+
+
+def _unknown_share(x: torch.Tensor) -> float:
+    """Fraction of the tokens that the vocabulary does not hold; 0 where there are none."""
+    unknown, known = int((x == UNKNOWN).sum()), int((x >= FIRST).sum())
+    return unknown / max(1, unknown + known)
 
 
 def locate(name: str, place: str, source: str) -> Path:

@@ -12,6 +12,7 @@ import torch
 from eecore.data import tokens
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.files import check_sha256
+from eecore.data.preparation import of_texts
 from eecore.data.splits import stratified
 
 CODES = "cs da de en es fi fr hu id is it lt lv nl pl pt ro sv tr vi"  # ISO 639-1; all in Latin script
@@ -62,7 +63,8 @@ def make_wordlang(words: list[str], sizes: tuple[int, int, int] = SIZES) -> Data
     vocabulary = tokens.learn([letters[i] for i in parts[0]], INFO.vocabulary)
     x, classes = tokens.encode(letters, vocabulary, INFO.shape[0]), torch.from_numpy(y)
     train, validation, test = (Split(x[torch.from_numpy(part)], classes[torch.from_numpy(part)]) for part in parts)
-    return assemble(INFO, train=train, validation=validation, test=test)
+    preparation = of_texts(vocabulary, INFO.shape[0], "characters")
+    return assemble(INFO, train=train, validation=validation, test=test, preparation=preparation)
 
 
 def frequent_words(per_language: int = WORDS) -> list[str]:

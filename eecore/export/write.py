@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eecore.errors import SettingError
+from eecore.errors import SettingError, how_to_install, shown
 from eecore.export.segments import Segment, adaptive_maximum, cut, exportable
 from eecore.inference import folded
 from eecore.inference.checks import Number, Numbers, check_thresholds
@@ -39,21 +39,24 @@ def needs_onnx() -> None:
     """
     missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
     if missing:
-        raise SettingError(
-            f"export: {', '.join(missing)} is missing: pip install -c constraints.txt -e '.[export]' brings it"
-        )
+        raise SettingError(f"export: {', '.join(missing)} is missing: {how_to_install('export')} brings it")
 
 
 def new_folder(to: str | Path) -> Path:
-    """The path, where nothing is yet, or an empty folder.
+    """The path, where nothing is yet, or an empty folder; the folder around it is made, so that it can be written to.
 
     Raises:
-        SettingError: something is there.
+        SettingError: something is there, or nothing can be written there.
     """
     target = Path(to)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise SettingError(f"to: {target} is there already; name a new folder")
-    return target
+    try:
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise SettingError(f"to: {target} is there already; name a new folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=target.parent):
+            return target
+    except OSError as error:  # asked before anything is trained for it
+        raise SettingError(f"to: {shown(str(target))} cannot be written: {error.strerror or error}") from None
 
 
 def export(
@@ -103,7 +106,6 @@ def export(
     known.check(model.n_exits, classes)
     if class_names and len(class_names) != classes:
         raise SettingError(f"class_names: expected {classes}, one a class, got {len(class_names)}")
-    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as name:
         part = Path(name) / "part"
         part.mkdir()

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from eecore import data, models
-from eecore.errors import SettingError, choose
+from eecore.errors import SettingError, choose, in_checkout
 from eecore.training import Recipe, Run, phases_of, recipes, regimes
 from eecore.training.settings import Settings
 
@@ -167,6 +167,11 @@ def read_plan(path: str | os.PathLike[str] | None = None) -> Plan:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
+        if path is None and not in_checkout() and not os.environ.get("EECORE_RECORDS"):
+            raise SettingError(
+                "plan: there is none: it and the published records are in the project's repository, in book/results, "
+                "and not in the package; name that folder in the variable EECORE_RECORDS"
+            ) from None
         raise SettingError(f"plan: {file} cannot be read: {error.strerror or error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"plan: {file.name} is not TOML: {error}") from None

@@ -17,13 +17,14 @@ tried on its ViTModel (5.24), whose hidden states it gives exactly.
 """
 
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from eecore.errors import SettingError, choose
+from eecore.errors import SettingError, choose, how_to_install
 from eecore.models.backbone import Backbone, Layout
 from eecore.models.construct import construct
 from eecore.models.heads import HEADS
@@ -142,9 +143,9 @@ def library(name: str, install: str = "") -> Any:
         return importlib.import_module(name)
     except (ImportError, RuntimeError) as error:  # torchvision beside another build of torch: a RuntimeError
         reason = str(error).splitlines()[0]
-        raise SettingError(
-            f"{package}: cannot be imported ({reason}); install it: pip install {install or package}"
-        ) from error
+        extra = re.fullmatch(r"'eecore\[(\w+)\]'", install)
+        how = how_to_install(extra[1]) if extra else f"pip install {install or package}"
+        raise SettingError(f"{package}: cannot be imported ({reason}); install it: {how}") from error
 
 
 def _has(network: nn.Module, path: str) -> bool:

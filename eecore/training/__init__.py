@@ -4,7 +4,8 @@ from eecore.training import pretrained, recipes
 from eecore.training.chain import train
 from eecore.training.pace import Pace, Paused
 from eecore.training.pretraining import Given, pretrain, starts_from
-from eecore.training.recipe import Recipe, default_recipe
+from eecore.training.recipe import Recipe
+from eecore.training.recipes import default_recipe
 from eecore.training.regimes import (
     Phase,
     Regime,

@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from eecore import data, models
+from eecore.training import chance
 from eecore.training.chain_records import about, phase_record, progress_record, resumed
 from eecore.training.identity import prefix_keys
 from eecore.training.loop import Progress, split_logits
@@ -48,6 +49,7 @@ def train(run: Run, store: Store | None = None, progress: bool = True, pace: Pac
     keys = prefix_keys(run)
     stored = read_result(run, store, keys)
     if stored is not None:
+        chance.warn(stored)
         return stored
     assert run.phases is not None
     epochs = sum(phase.epochs for phase in run.phases)
@@ -64,6 +66,7 @@ def train(run: Run, store: Store | None = None, progress: bool = True, pace: Pac
     result = read_result(run, store, keys)
     if result is None:  # somebody removed it between these two lines
         return train(run, store, progress, pace)
+    chance.warn(result)
     return result
 
 

@@ -4,11 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from eecore import data, models
+from eecore import data
 from eecore.errors import SettingError, choose, shown
 from eecore.training.objectives.names import DISTILLATIONS, GRADIENTS, SEPARATE
 from eecore.training.objectives.weights import check_weights
-from eecore.training.recipes_text import RECIPES
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -175,23 +174,6 @@ class Recipe(Settings):
     @classmethod
     def _known_augmentation(cls, value: str | None) -> str | None:
         return value if value is None else choose("augment", value, data.augmentations())
-
-
-def default_recipe(model: str, dataset: str) -> Recipe:
-    """The recipe that this project uses for a model on a data set, where none is given.
-
-    AdamW with a cosine schedule; transformers and convolutional networks differ in the learning rate, data sets in
-    the batch size. Text models have recipes of their own, see recipes_text.
-    """
-    choose("model", model, models.names())
-    if (model, dataset) in RECIPES:
-        return Recipe(**{name: value for name, value in RECIPES[model, dataset].items() if name != "epochs"})
-    vit, small = model.startswith("vit"), model in ("resnet_nano", "mlp_nano", "vit_nano", "vit_nano_cls")
-    lr = 1e-3 if model == "text_small" else 3e-3 if vit else 4e-3
-    if small:  # of a third, one and three times that, validation chose the last on mnist1d, mnist5k and mostly digits
-        lr = 9e-3 if vit else 1.2e-2
-    of_family = {"synthetic": 16, "mnist1d": 100}  # and of data sets made from these, such as mnist1d_translation
-    return Recipe(lr=lr, batch_size=of_family.get(dataset.partition("_")[0], 50))
 
 
 def check_recipe(recipe: Recipe, info: data.Info) -> None:

@@ -5,13 +5,25 @@ a tuned optimum of ours: `note` says what is taken over and what is our choice. 
 biases and norms, as everywhere in this project, which the sources do only where the note says so.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from eecore.errors import choose
+from eecore import data, models
+from eecore.errors import SettingError, choose, shown
+from eecore.models import bert, efficientnet, mlp, msdnet, resnet, text, vit
 from eecore.training.recipe import Recipe
 from eecore.training.recipes_text import RECIPES
 
-__all__ = ["Preset", "preset", "presets"]
+__all__ = ["KINDS", "Preset", "chosen_recipe", "default_recipe", "preset", "presets"]
+
+KINDS = {
+    "convolutional networks": (resnet, msdnet, efficientnet),
+    "vision transformers": (vit,),
+    "perceptrons": (mlp,),
+    "text networks": (text,),
+    "pretrained encoders": (bert,),
+}
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,7 @@ class Preset:
     Args:
         name: as in `preset(name)`.
         models: family of models that it is for, in words.
+        kind: of networks that it is for, a key of KINDS.
         data: data sets that it is for, in words.
         epochs: of the phase that trains the backbone; the same for every phase unless a run says otherwise.
         recipe: the optimisation.
@@ -30,6 +43,7 @@ class Preset:
 
     name: str
     models: str
+    kind: str
     data: str
     epochs: int
     recipe: Recipe
@@ -72,6 +86,7 @@ def _of_texts(model: str, dataset: str) -> Preset:
     return Preset(
         f"{model}_{dataset}",
         model,
+        "text networks",
         dataset,
         int(RECIPES[model, dataset]["epochs"]),
         Recipe(**settings),
@@ -84,6 +99,7 @@ _PRESETS = (
     Preset(
         "resnet_cifar",
         "resnet",
+        "convolutional networks",
         "cifar10, cifar100",
         200,
         _CIFAR_SGD,
@@ -95,6 +111,7 @@ _PRESETS = (
     Preset(
         "resnet_cifar_steps",
         "resnet",
+        "convolutional networks",
         "cifar10, cifar100",
         200,
         _changed(_CIFAR_SGD, schedule="multistep", milestones=(0.3, 0.6, 0.8), decay=0.2),
@@ -104,6 +121,7 @@ _PRESETS = (
     Preset(
         "resnet_cifar_trivial",
         "resnet",
+        "convolutional networks",
         "cifar10, cifar100",
         200,
         _changed(_CIFAR_SGD, augment="trivial"),
@@ -113,6 +131,7 @@ _PRESETS = (
     Preset(
         "resnet_short",
         "resnet",
+        "convolutional networks",
         "cifar10, cifar100",
         30,
         _changed(_CIFAR_SGD, schedule="onecycle", lr=0.2, label_smoothing=0.1),
@@ -122,6 +141,7 @@ _PRESETS = (
     Preset(
         "resnet_tinyimagenet",
         "resnet",
+        "convolutional networks",
         "tinyimagenet",
         100,
         _changed(_CIFAR_SGD, warmup=0.05, label_smoothing=0.1),
@@ -131,6 +151,7 @@ _PRESETS = (
     Preset(
         "vit_cifar",
         "vit",
+        "vision transformers",
         "cifar10, cifar100, tinyimagenet",
         300,
         _VIT,
@@ -142,6 +163,7 @@ _PRESETS = (
     Preset(
         "vit_short",
         "vit",
+        "vision transformers",
         "cifar10, cifar100",
         30,
         _changed(_VIT, batch_size=256, warmup=0.1, ema=None, augment="crop_flip", mixup=None, cutmix=None),
@@ -152,6 +174,7 @@ _PRESETS = (
     Preset(
         "msdnet_cifar",
         "msdnet",
+        "convolutional networks",
         "cifar10, cifar100",
         300,
         _changed(_CIFAR_SGD, batch_size=64, weight_decay=1e-4, schedule="multistep"),
@@ -161,6 +184,7 @@ _PRESETS = (
     *(_of_texts(model, dataset) for model, dataset in RECIPES),
     Preset(
         "bert_finetune",
+        "pretrained encoders",
         "pretrained encoders",
         "trec, sst2, newsgroups20, stsb",
         4,
@@ -189,3 +213,79 @@ def preset(name: str) -> Preset:
 def presets() -> list[str]:
     """The names that `preset` knows."""
     return list(_BY_NAME)
+
+
+def _kind_of(model: str) -> str:
+    """The kind of a network that comes with the library, "" for one of the user's own."""
+    return next((kind for kind, modules in KINDS.items() if any(model in one.MODELS for one in modules)), "")
+
+
+def default_recipe(model: str, dataset: str, pretrained: str | None = None) -> Recipe:
+    """The recipe that this project uses for a model on a data set, where none is given.
+
+    AdamW with a cosine schedule; transformers and convolutional networks differ in the learning rate, data sets in
+    the batch size. Text models have recipes of their own, see recipes_text.
+
+    From random weights an encoder would be lost at such rates, and so would be given weights. bert_base has the recipe
+    of the preset bert_finetune, and so has what reads tokens and starts from given weights, bert_nano and networks of
+    one's own. Other networks whose weights people bring, one's own and efficientnet_b0, then take a tenth of the rate.
+    The other networks of the library keep theirs: small ones, whose weights `eecore.pretrain` makes.
+
+    Args:
+        model: a name of eecore.models.names().
+        dataset: as for `Run`.
+        pretrained: the file of weights to start from, None where they are random.
+    Raises:
+        SettingError: a name is not known.
+    Example:
+        >>> default_recipe("mlp_nano", "digits").lr, default_recipe("bert_base", "trec").lr
+        (0.012, 5e-05)
+    """
+    choose("model", model, models.names())
+    kind = _kind_of(model)
+    brought = pretrained is not None and (not kind or kind == "pretrained encoders" or model == "efficientnet_b0")
+    if model == "bert_base" or (brought and data.info(dataset).kind == "tokens"):
+        return preset("bert_finetune").recipe
+    if (model, dataset) in RECIPES:
+        return Recipe(**{name: value for name, value in RECIPES[model, dataset].items() if name != "epochs"})
+    of_vit, small = model.startswith("vit"), model in ("resnet_nano", "mlp_nano", "vit_nano", "vit_nano_cls")
+    lr = 1e-3 if model == "text_small" else 3e-3 if of_vit else 4e-3
+    if small:  # of a third, one and three times that, validation chose the last on mnist1d, mnist5k and mostly digits
+        lr = 9e-3 if of_vit else 1.2e-2
+    of_family = {"synthetic": 16, "mnist1d": 100}  # and of data sets made from these, such as mnist1d_translation
+    return Recipe(lr=lr / 10 if brought else lr, batch_size=of_family.get(dataset.partition("_")[0], 50))
+
+
+def chosen_recipe(
+    model: str,
+    dataset: str,
+    named: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    pretrained: str | None = None,
+) -> Recipe:
+    """The recipe of a preset, or the default one, with some of its settings changed.
+
+    Args:
+        model, dataset, pretrained: as for `default_recipe`.
+        named: name of a preset; None: the default recipe.
+        changes: settings of `Recipe` that are to differ.
+    Raises:
+        SettingError: a name or a setting is not known, or the preset is for another kind of network.
+    """
+    choose("model", model, models.names())
+    base = default_recipe(model, dataset, pretrained) if named is None else preset(named).recipe
+    if named is not None:
+        _check_kind(preset(named), model)
+    return Recipe(**{**base.model_dump(), **{str(name): value for name, value in (changes or {}).items()}})
+
+
+def _check_kind(one: Preset, model: str) -> None:
+    """Stop where a preset is for another kind of network; one's own networks may take any."""
+    kind = _kind_of(model)
+    if kind not in ("", one.kind):
+        fitting = [name for name, other in _BY_NAME.items() if other.kind == kind]
+        instead = f"those for {kind}: {', '.join(fitting)}" if fitting else f"{kind} have none; leave it out"
+        raise SettingError(
+            f"preset: {one.name!r} is for {one.kind}, {shown(model)} is none of them; {instead} "
+            "(single settings are changed with recipe, such as lr)"
+        )

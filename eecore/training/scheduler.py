@@ -11,12 +11,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eecore.errors import SettingError
+from eecore.errors import SettingError, how_to_install
 from eecore.training.store import worker_slots
 
 SECONDS = 5  # that a scheduler has to answer
 CALM = {"distributed.worker.profile.enabled": False, "distributed.admin.tick.interval": "500ms"}
-MISSING = "engine: 'dask' needs packages that are not here: pip install 'eecore[cluster]', or take engine='local'"
+MISSING = f"engine: 'dask' needs packages that are not here: {how_to_install('cluster')}, or take engine='local'"
 
 UNGUARDED = (
     "Dask's processes could not start; a program that sweeps with them does so below `if __name__ == '__main__':`, "

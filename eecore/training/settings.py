@@ -11,7 +11,8 @@ from eecore.errors import SettingError, choose
 from eecore.training import pretrained
 from eecore.training.objectives.checks import check_exits, check_parallel, check_ruled
 from eecore.training.phases import Phase, check_phases
-from eecore.training.recipe import Recipe, Settings, check_recipe, default_recipe
+from eecore.training.recipe import Recipe, Settings, check_recipe
+from eecore.training.recipes import chosen_recipe, default_recipe, preset
 from eecore.training.regimes import phases_of, regime, regimes
 
 
@@ -57,6 +58,23 @@ def check_device(value: str) -> str:
     raise SettingError(f"device: {value!r} is not on this machine; known: {here}")
 
 
+def _with_recipe(named: str | None, values: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run whose recipe is a whole one, where a preset or changes to a recipe are among them."""
+    changes = values.get("recipe")
+    if named is None and not isinstance(changes, dict):
+        return values
+    if named is not None and isinstance(changes, Recipe):
+        raise SettingError(
+            "preset, recipe: a whole recipe leaves nothing to the preset; give one, or changes as a dict"
+        )
+    if not all(isinstance(values.get(name), str) for name in ("model", "dataset")):
+        return {**values, "recipe": None}  # what is wrong with these is said first
+    about = (values["model"], data.known("dataset", values["dataset"]))
+    recipe = chosen_recipe(*about, named, changes, values.get("pretrained"))
+    epochs = {} if named is None else {"epochs": preset(named).epochs}
+    return {**epochs, **values, "recipe": recipe}
+
+
 class Run(Settings):
     """One training of one network: everything that decides its result, and nothing else.
 
@@ -64,11 +82,13 @@ class Run(Settings):
         dataset: a name of eecore.data.names(), or of own data such as "images:DIR"; its path is made absolute.
         model: a name of eecore.models.names().
         regime: a name of eecore.training.regimes().
-        epochs: epochs of each phase.
+        epochs: epochs of each phase; where it is not given, those of the preset, else 10.
         seed: decides initial weights, order of the samples, augmentation and dropout; 0 or greater.
         exits: placement of the exits, see eecore.models.
         head: kind of the heads, see eecore.models.
-        recipe: the optimisation; None: default_recipe(model, dataset).
+        recipe: the optimisation, or a dictionary of settings in which it differs from that of the preset, or from the
+            default one; None: default_recipe(model, dataset, pretrained).
+        preset: name of a recipe, see `eecore.training.recipes`; not kept, the run has its recipe.
         threads: threads of torch while training; results depend on it.
         device: "cpu", "cuda", "cuda:0", ...
         processes: of this machine that compute each batch together, on the CPU, see `eecore.training.parallel`; results
@@ -101,6 +121,9 @@ class Run(Settings):
     pretrained: str | None = None
     snapshots: bool = True
 
+    def __init__(self, *, preset: str | None = None, **values: Any) -> None:
+        super().__init__(**_with_recipe(preset, values))
+
     @field_validator("exits", mode="before")
     @classmethod
     def _exits_as_tuple(cls, value: object) -> object:
@@ -116,7 +139,7 @@ class Run(Settings):
         object.__setattr__(self, "dataset", data.known("dataset", self.dataset))
         choose("model", self.model, models.names())
         if self.recipe is None:
-            object.__setattr__(self, "recipe", default_recipe(self.model, self.dataset))
+            object.__setattr__(self, "recipe", default_recipe(self.model, self.dataset, self.pretrained))
         check_parallel(self.processes, self.recipe, self.device)  # type: ignore[arg-type]
         check_recipe(self.recipe, data.info(self.dataset))  # type: ignore[arg-type]
         exits = _check_fit(self.model, self.dataset, self.exits, self.head, self.outputs)
@@ -162,10 +185,17 @@ class Run(Settings):
     def replace(self, **changes: object) -> "Run":
         """The same run with some settings changed; the phases follow the regime and the epochs again.
 
+        A recipe that is given as a dictionary changes settings of this run's recipe.
+
         Where the regime depends on the number of exits, they follow the model and its exits too.
         """
         values = {name: getattr(self, name) for name in type(self).model_fields}
         by_exits = self.regime in regimes() and regime(self.regime).asks_exits
         if {"regime", "epochs", *(("model", "exits") if by_exits else ())} & set(changes):
             values["phases"] = None
+        if "preset" in changes and "recipe" not in changes:
+            values["recipe"] = None
+        elif isinstance(changes.get("recipe"), dict) and "preset" not in changes:
+            assert self.recipe is not None
+            changes["recipe"] = Recipe(**{**self.recipe.model_dump(), **changes["recipe"]})  # type: ignore[dict-item]
         return Run(**{**values, **changes})

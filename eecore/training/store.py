@@ -21,6 +21,7 @@ import filelock
 import safetensors.torch
 from torch import Tensor
 
+from eecore.data.files import file_lock
 from eecore.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -170,39 +171,42 @@ class Store:
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
         """Only one process at a time works on `key`. The system frees the lock of a process that dies."""
-        with self._file_lock("locks", key):
+        with self._held("locks", key, timeout=-1):
             yield
 
     @contextlib.contextmanager
     def claim(self, name: str) -> Iterator[bool]:
         """Whether this process alone holds `name` for the length of the block; it does not wait."""
-        lock = self._file_lock("claims", name)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+        with self._held("claims", name, timeout=0) as mine:
+            yield mine
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
         """One of the machine's places for training: two notebooks at once never train more than it has cores."""
-        locks = [self._file_lock("slots", name) for name in slot_names()]
         while True:
-            for lock in locks:
-                try:
-                    lock.acquire(timeout=0)
-                except filelock.Timeout:
-                    continue
-                try:
-                    yield
-                finally:
-                    lock.release()
-                return
+            for name in slot_names():
+                with self._held("slots", name, timeout=0) as mine:
+                    if mine:
+                        yield
+                        return
             time.sleep(0.05)
+
+    @contextlib.contextmanager
+    def _held(self, kind: str, name: str, timeout: float | int) -> Iterator[bool]:
+        """Whether this process got a lock within `timeout` seconds (-1: however long it takes), for a block."""
+        try:
+            lock = file_lock(self.folder / f".{kind}" / f"{name}.lock")
+            lock.acquire(timeout=timeout)
+            mine = True
+        except filelock.Timeout:
+            mine = False
+        except OSError as error:
+            raise StoreError(f"cannot write to the store {self.folder}: {error.strerror or error}") from error
+        try:
+            yield mine
+        finally:
+            if mine:
+                lock.release()
 
     @contextlib.contextmanager
     def marked(self, name: str) -> Iterator[None]:
@@ -221,16 +225,6 @@ class Store:
     def has_mark(self, name: str) -> bool:
         """Whether `marked` is in force for `name`."""
         return (self.folder / ".marks" / name).is_file()
-
-    def _file_lock(self, kind: str, name: str) -> filelock.BaseFileLock:
-        folder = self.folder / f".{kind}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with open(folder / f"{name}.lock", "a", encoding="utf-8"):
-                pass
-        except OSError as error:
-            raise StoreError(f"cannot write to the store {self.folder}: {error.strerror or error}") from error
-        return filelock.FileLock(folder / f"{name}.lock")
 
     # -- what is here -----------------------------------------------------------------------------------
 
