@@ -14,7 +14,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -425,8 +425,8 @@ def answers(rows: Rows, taken: np.ndarray, logits: np.ndarray, labels: Sequence[
     ]
 
 
-def print_answers(found: Sequence[Answer], out: TextIO, notes: TextIO) -> None:
-    """Lines "sample,class,exit,confidence" to `out`, notes to another stream."""
+def print_answers(found: Sequence[Answer], out: Any, notes: Any) -> None:
+    """Lines "sample,class,exit,confidence" to the stream `out`, notes to another."""
     for stream in (out, notes):
         if isinstance(stream, io.TextIOWrapper):  # names of files may be of bytes that are no text
             stream.reconfigure(errors="backslashreplace")
