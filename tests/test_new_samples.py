@@ -251,11 +251,8 @@ def test_the_exported_folder_answers_as_the_run_does(place, results, kind, tmp_p
         assert end.value.code == 0, told.err
         return told
 
-    assert (
-        "photo.jpg"
-        if kind == "images"
-        else "a sentence" in said("export", "--key", result.key[:8], "--to", str(out), *store).out
-    )
+    told = said("export", "--key", result.key[:8], "--to", str(out), *store).out
+    assert ("photo.jpg" if kind == "images" else "a sentence") in told
     by_run = said("predict", "--run", result.key[:8], *samples, *store)
     by_folder = said("predict", "--export", str(out), *samples)
     program = (
