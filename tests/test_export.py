@@ -77,6 +77,28 @@ def test_every_rule(name, tmp_path):
     same(model, x, rule, export.load(export.export(model, tmp_path / "out", rule=rule, **about)))
 
 
+def spoilt(x, value):
+    spoilt = x.numpy().copy()
+    spoilt[2, 0, 3, 4] = value
+    return spoilt
+
+
+@pytest.mark.onnx
+def test_a_folder_of_the_first_format_is_still_read(tmp_path):
+    model, x, about = made("mlp")
+    folder = export.export(model, tmp_path / "out", **about)
+    record = json.loads((folder / "exits.json").read_text())
+    assert record.pop("format") == 2
+    for new in ("class_names", "preparation", "vocabulary"):
+        record.pop(new)
+    (folder / "exits.json").write_text(json.dumps({**record, "format": 1}))
+    network = export.load(folder)
+    assert network.labels == ("0", "1", "2", "3", "4")
+    assert [one.exit - 1 for one in network.predict(x.numpy())] == network(x.numpy()).taken.tolist()
+    with pytest.raises(ValueError, match=r"photo.jpg: expected an array of rows, normalised as those"):
+        network.predict("photo.jpg")
+
+
 @pytest.mark.onnx
 def test_the_folder_runs_without_torch_and_eecore_and_notices_damage(tmp_path):
     model, x, about = made("mlp")
@@ -93,13 +115,17 @@ def test_the_folder_runs_without_torch_and_eecore_and_notices_damage(tmp_path):
     printed = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
     rows = [line.split(",") for line in printed.stdout.splitlines()[1:]]
     left = predict(model, x, "confidence", [0.4, 0.0])
-    assert [int(row[1]) - 1 for row in rows] == left.taken.tolist()
-    assert [int(row[2]) for row in rows] == left.answers.argmax(1).tolist()
+    assert [int(row[2]) - 1 for row in rows] == left.taken.tolist()
+    assert [int(row[1]) for row in rows] == left.answers.argmax(1).tolist()
+    sure = left.answers.softmax(1).amax(1)
+    np.testing.assert_allclose([float(row[3]) for row in rows], sure.numpy(), atol=1e-4)
 
     network = export.load(folder)
     for wrong, said in {
         "x: expected an array": (x.numpy()[:0], 0.5),
         "x: expected float32, got float64": (x.double().numpy(), 0.5),
+        r"x: sample 2 holds values that are not finite": (spoilt(x, np.nan), 0.5),
+        r"x: sample 2 holds values that are not finite \(NaN or infinity": (spoilt(x, np.inf), 0.5),
         "threshold: expected one number": (x.numpy(), 1.5),
         r"one per exit \(2\)": (x.numpy(), [0.5] * 3),
     }.items():
@@ -107,8 +133,8 @@ def test_the_folder_runs_without_torch_and_eecore_and_notices_damage(tmp_path):
             network(*said)
     with pytest.raises(SettingError, match=r"to: .* is there already; name a new folder"):
         export.export(model, folder, **about)
-    (folder / "exits.json").write_text(json.dumps({**record, "format": 2}))
-    with pytest.raises(SettingError, match="format 2 came, this program reads 1"):
+    (folder / "exits.json").write_text(json.dumps({**record, "format": 3}))
+    with pytest.raises(SettingError, match="format 3 came, this program reads 1 and 2"):
         export.load(folder)
     (folder / "exits.json").write_text(json.dumps(record))
     file = folder / "segment2.onnx"
@@ -146,11 +172,28 @@ def test_the_command_line(tmp_path, capsys, monkeypatch):
     )
     (tmp_path / "taken").write_text("")
     assert "is there already; name a new folder" in run("--to", str(tmp_path / "taken"))[1].err
-    code, told = run("--to", str(out), "--epochs", "1", "--regime", "joint", "--budget", "0.6")
+    words = ("--epochs", "1", "--regime", "joint", "--budget", "0.6", "--exits", "0,2,4", "--recipe", "lr=0.01")
+    code, told = run("--to", str(out), *words)
     assert code == 0
-    assert "5 segments" in told.out
+    said = " so it is trained first: synthetic mlp_nano joint (all:1 epochs) seed 0; a stored run is exported by --key"
+    assert said in told.err
+    assert "3 segments" in told.out
     assert "64 of 64 test samples leave at the exit where torch lets them leave" in told.out
-    assert json.loads((out / "exits.json").read_text())["about"]["regime"] == "joint"
+    record = json.loads((out / "exits.json").read_text())
+    assert record["about"]["regime"] == "joint"
+    assert record["class_names"] == [str(i) for i in range(record["classes"])]
+    code, told = run("--to", str(tmp_path / "again"), *words)
+    assert (code, "trained" in told.err) == (0, False)
+    key = ("--key", record["about"]["key"][:9])
+    wrong = run("--to", str(tmp_path / "by_key"), *key)[1].err
+    assert wrong == "eecore: key: it says all settings of a run; leave out --model\n"
+    monkeypatch.setattr(sys, "argv", ["eecore", "export", *key, "--to", str(tmp_path / "by_key")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    assert "3 segments" in capsys.readouterr().out
+    for file in out.glob("*.onnx"):
+        assert (tmp_path / "by_key" / file.name).read_bytes() == file.read_bytes()
 
 
 # --- what needs no onnx

@@ -14,7 +14,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -169,6 +169,8 @@ def _prepare_one(sample: Any, place: str, about: dict, prepared: bool) -> Rows:
     if isinstance(sample, str) and form == "text":
         return _text_rows(sample, about, sample)
     if isinstance(sample, str | os.PathLike):
+        if not os.fspath(sample):
+            raise SampleError(f"samples: a name is empty; expected {FORMS[form]}")
         place, path = os.fspath(sample), Path(sample)
         if path.suffix.lower() != ".npy":
             return _text_rows(_read(path), about, place) if form == "text" else _picture_rows(path, about, place)
@@ -423,8 +425,8 @@ def answers(rows: Rows, taken: np.ndarray, logits: np.ndarray, labels: Sequence[
     ]
 
 
-def print_answers(found: Sequence[Answer], out: TextIO, notes: TextIO) -> None:
-    """Lines "sample,class,exit,confidence" to `out`, notes to another stream."""
+def print_answers(found: Sequence[Answer], out: Any, notes: Any) -> None:
+    """Lines "sample,class,exit,confidence" to the stream `out`, notes to another."""
     for stream in (out, notes):
         if isinstance(stream, io.TextIOWrapper):  # names of files may be of bytes that are no text
             stream.reconfigure(errors="backslashreplace")
