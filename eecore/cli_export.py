@@ -50,12 +50,19 @@ def export_command(
     result = train(run, Store(store))
     made = make_rule(rule, result.validation_logits, result.validation_labels)
     limit = _limit(result, made, threshold, budget)
-    info = data.info(dataset)
+    info, samples = data.info(dataset), data.load(result.run.dataset).test.x[:SHOWN]
     about = {**settings, "dataset": result.labels_of_run["dataset"], "key": result.key}
     folder = export.export(
-        result.model(), to, kind=info.kind, shape=info.shape, rule=made, threshold=limit, about=about
+        result.model(),
+        to,
+        kind=info.kind,
+        shape=info.shape,
+        rule=made,
+        threshold=limit,
+        about=about,
+        samples=samples,
     )
-    _tell(result, folder, made, limit)
+    _tell(result, folder, made, limit, samples)
 
 
 def _limit(result: Result, rule: Rule, threshold: float | None, budget: float | None) -> float:
@@ -67,9 +74,8 @@ def _limit(result: Result, rule: Rule, threshold: float | None, budget: float | 
     return found
 
 
-def _tell(result: Result, folder: Path, rule: Rule, limit: float) -> None:
-    """What was written, and that it leaves where torch leaves."""
-    x = data.load(result.run.dataset).test.x[:SHOWN]
+def _tell(result: Result, folder: Path, rule: Rule, limit: float, x: torch.Tensor) -> None:
+    """What was written, and that it leaves where torch leaves; `export` has stopped where it does not."""
     torchs, exported = predict(result.model(), x, rule, limit), export.load(folder)(x.numpy())
     same = int((torch.from_numpy(exported.taken) == torchs.taken).sum())
     apart = float(np.abs(exported.answers - torchs.answers.numpy()).max())

@@ -190,7 +190,7 @@ def test_only_neighbours_are_folded():
     assert not quick.training
 
 
-def test_a_layer_that_two_chains_share_is_folded_into_each():
+def test_a_layer_that_two_chains_share_stays_itself():
     conv, norms = nn.Conv1d(2, 2, 1), [nn.BatchNorm1d(2), nn.BatchNorm1d(2)]
     norms[1].running_var.fill_(9.0)
     blocks = [nn.Sequential(conv, norm) for norm in norms]
