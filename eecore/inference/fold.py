@@ -99,7 +99,7 @@ def _fold(chain: nn.Sequential, places: Counter[int]) -> bool:
         ):
             continue
         if type(layer) in _CONVOLUTIONS and layer.out_channels == norm.num_features:
-            chain[i], chain[i + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
+            chain[i], chain[i + 1] = fuse_conv_bn_eval(layer, norm), nn.Identity()  # type: ignore[type-var,arg-type]
             changed = True
         elif type(layer) is nn.Linear and type(norm) is nn.BatchNorm1d and layer.out_features == norm.num_features:
             # of vectors: BatchNorm1d takes no other output of a linear map as ours are
