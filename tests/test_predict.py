@@ -230,3 +230,13 @@ def test_wrong_calls_are_one_line(case):
     with pytest.raises(SettingError, match=said) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "x", [torch.zeros(1, 8, 8), torch.zeros(5, 3, 8, 8), torch.zeros(2, 1, 8, 8, dtype=torch.int64)]
+)
+def test_samples_of_another_form_are_refused_in_one_line(x):
+    model = models.build("resnet_nano", kind="image", shape=(1, 8, 8), classes=3).eval()
+    with pytest.raises(SettingError, match=r"^x: expected \(N, 1, 8, 8\) of torch.float32, got ") as caught:
+        predict(model, x)
+    assert ("x[None]" in str(caught.value)) == (x.ndim == 3)
