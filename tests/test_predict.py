@@ -240,3 +240,11 @@ def test_samples_of_another_form_are_refused_in_one_line(x):
     with pytest.raises(SettingError, match=r"^x: expected \(N, 1, 8, 8\) of torch.float32, got ") as caught:
         predict(model, x)
     assert ("x[None]" in str(caught.value)) == (x.ndim == 3)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_samples_that_are_not_finite_are_named(bad):
+    model, x = models.build("mlp_nano", kind="image", shape=(1, 8, 8), classes=3).eval(), torch.zeros(3, 1, 8, 8)
+    x[1, 0, 2, 2] = bad
+    with pytest.raises(SettingError, match=r"^x: sample 1 of its batch \(from 0\) holds values that are not finite"):
+        predict(model, x, threshold=1.0)

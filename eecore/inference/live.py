@@ -69,8 +69,9 @@ def live(
     Returns:
         Exit, answer and score of every sample in the order of the batch, and how many reached each exit.
     Raises:
-        SettingError: the model is in training mode, the batch is empty or of another form, thresholds or waste are not as above, the
-            rule is unknown, for the other task, or was made for another network, or logits are not finite.
+        SettingError: the model is in training mode, the batch is empty or of another form, thresholds or waste are not
+            as above, the rule is unknown, for the other task, or was made for another network, or x or logits are not
+            finite.
     """
     if model.training:
         raise SettingError("model: is in training mode, where a sample's answer depends on its batch; call eval()")
@@ -82,7 +83,7 @@ def live(
     known, limits = stepping(rule, task), limits_of(threshold, model.n_exits)
     seen: list[Tensor] = []
     left = (_one if len(x) == 1 else _several)(_segments(model), x, known, limits, float(waste), seen)
-    _check_finite(seen)
+    _check_finite(seen, x)
     return left
 
 
@@ -230,10 +231,13 @@ def _rounded(limit: float, score: Tensor) -> float:
     return limit if score.dtype == torch.float64 else float(np.float32(limit))
 
 
-def _check_finite(seen: Seen) -> None:
+def _check_finite(seen: Seen, x: Tensor) -> None:
     """Stop where logits are not finite, as their sum then is not; one look for all exits, for a look costs time."""
     if math.isfinite(float(torch.cat(seen).sum())):
         return
+    if x.is_floating_point() and not bool(x.isfinite().all()):
+        first = int((~x.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise SettingError(f"x: sample {first} of its batch (from 0) holds values that are not finite")
     for k, logits in enumerate(seen):
         if not bool(logits.isfinite().all()):
             raise SettingError(f"logits: not finite at exit {k + 1}; expected numbers")
