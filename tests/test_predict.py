@@ -233,7 +233,13 @@ def test_wrong_calls_are_one_line(case):
 
 
 @pytest.mark.parametrize(
-    "x", [torch.zeros(1, 8, 8), torch.zeros(5, 3, 8, 8), torch.zeros(2, 1, 8, 8, dtype=torch.int64)]
+    "x",
+    [
+        torch.zeros(1, 8, 8),
+        torch.zeros(5, 3, 8, 8),
+        torch.zeros(2, 1, 8, 8, dtype=torch.int64),
+        torch.zeros(2, 1, 8, 8).double(),
+    ],
 )
 def test_samples_of_another_form_are_refused_in_one_line(x):
     model = models.build("resnet_nano", kind="image", shape=(1, 8, 8), classes=3).eval()

@@ -94,6 +94,8 @@ def _check_form(model: MultiExit, x: Tensor) -> None:
     kind, sides, _ = model.made_for
     tokens = kind == "tokens"
     fits = x.ndim == 1 + len(sides) and (kind != "image" or x.shape[1] == sides[0])
+    if x.dtype == torch.float64:  # as numpy makes it
+        fits = fits and next((p.dtype for p in model.parameters()), x.dtype) == x.dtype
     if fits and x.is_floating_point() != tokens and not (x.dtype == torch.bool or x.is_complex()):
         return
     raise SettingError(
