@@ -52,6 +52,7 @@ def export_command(
     made = rule_of(result, rule)
     limit = _limit(result, made, threshold, budget)
     loaded = data.load(result.run.dataset)
+    samples = loaded.test.x[:SHOWN]
     about = {**result.labels_of_run, "epochs": [phase["epochs"] for phase in result.record["phases"]]}
     folder = export.export(
         result.model(),
@@ -63,8 +64,9 @@ def export_command(
         class_names=result.labels,
         preparation=loaded.preparation,
         about={**about, "key": result.key},
+        samples=samples,
     )
-    _tell(result, folder, made, limit)
+    _tell(result, folder, made, limit, samples)
 
 
 def _by_key(key: str, options: RunOptions, store: Store) -> Result:
@@ -102,11 +104,9 @@ def _limit(result: Result, rule: Rule, threshold: float | None, budget: float | 
     return found
 
 
-def _tell(result: Result, folder: Path, rule: Rule, limit: float) -> None:
-    """What was written, and that it leaves where torch leaves."""
-    loaded = data.load(result.run.dataset)
-    x = loaded.test.x[:SHOWN]
-    form = (loaded.preparation or {}).get("form", "")
+def _tell(result: Result, folder: Path, rule: Rule, limit: float, x: torch.Tensor) -> None:
+    """What was written, and that it leaves where torch leaves; `export` has stopped where it does not."""
+    form = (data.load(result.run.dataset).preparation or {}).get("form", "")
     sample = {"picture": "photo.jpg", "text": '"a sentence"'}.get(form, "samples.npy")
     torchs, exported = predict(result.model(), x, rule, limit), export.load(folder)(x.numpy())
     same = int((torch.from_numpy(exported.taken) == torchs.taken).sum())

@@ -29,7 +29,14 @@ class Basic(nn.Module):
         return self.relu(out)
 
 
-class ResNet(nn.Module):
+class Whole(nn.Module):
+    """A network that runs as a whole: its classifier apart."""
+
+    def forward(self, x):
+        return self.features_of(x)
+
+
+class ResNet(Whole):
     def __init__(self):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 8, 3, padding=1, bias=False)
@@ -48,7 +55,7 @@ class ResNet(nn.Module):
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 
 
-class Vgg(nn.Module):
+class Vgg(Whole):
     def __init__(self):
         super().__init__()
         parts = [nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True)]
@@ -72,7 +79,7 @@ class Patches(nn.Module):
         return self.proj(x).flatten(2).transpose(1, 2)
 
 
-class TimmVit(nn.Module):
+class TimmVit(Whole):
     def __init__(self, token=True):
         super().__init__()
         self.patch_embed = Patches()
@@ -99,7 +106,7 @@ class Encoder(nn.Module):
         self.layers = nn.Sequential(*(encoder_layer() for _ in range(3)))
 
 
-class TorchvisionVit(nn.Module):
+class TorchvisionVit(Whole):
     def __init__(self):
         super().__init__()
         self.conv_proj = nn.Conv2d(3, 12, 4, 4)
@@ -134,7 +141,7 @@ class Embeddings(TimmVit):
         return torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed
 
 
-class TransformersVit(nn.Module):
+class TransformersVit(Whole):
     base_model_prefix = "vit"
 
     def __init__(self):

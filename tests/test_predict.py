@@ -190,7 +190,7 @@ def test_only_neighbours_are_folded():
     assert not quick.training
 
 
-def test_a_layer_that_two_chains_share_is_folded_into_each():
+def test_a_layer_that_two_chains_share_stays_itself():
     conv, norms = nn.Conv1d(2, 2, 1), [nn.BatchNorm1d(2), nn.BatchNorm1d(2)]
     norms[1].running_var.fill_(9.0)
     blocks = [nn.Sequential(conv, norm) for norm in norms]
@@ -230,3 +230,27 @@ def test_wrong_calls_are_one_line(case):
     with pytest.raises(SettingError, match=said) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        torch.zeros(1, 8, 8),
+        torch.zeros(5, 3, 8, 8),
+        torch.zeros(2, 1, 8, 8, dtype=torch.int64),
+        torch.zeros(2, 1, 8, 8).double(),
+    ],
+)
+def test_samples_of_another_form_are_refused_in_one_line(x):
+    model = models.build("resnet_nano", kind="image", shape=(1, 8, 8), classes=3).eval()
+    with pytest.raises(SettingError, match=r"^x: expected \(N, 1, 8, 8\) of torch.float32, got ") as caught:
+        predict(model, x)
+    assert ("x[None]" in str(caught.value)) == (x.ndim == 3)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_samples_that_are_not_finite_are_named(bad):
+    model, x = models.build("mlp_nano", kind="image", shape=(1, 8, 8), classes=3).eval(), torch.zeros(3, 1, 8, 8)
+    x[1, 0, 2, 2] = bad
+    with pytest.raises(SettingError, match=r"^x: sample 1 of its batch \(from 0\) holds values that are not finite"):
+        predict(model, x, threshold=1.0)

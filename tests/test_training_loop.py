@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from eecore import data, models
+from eecore.analysis.planes import recompute_batch_norm
 from eecore.errors import TrainingError
 from eecore.training import Phase, Recipe
 from eecore.training.loop import exit_losses, judged, split_logits, train_phase
@@ -217,3 +218,52 @@ def test_the_moving_average_is_what_a_plain_loop_computes():
     for weights in averages:
         expected = 0.5 * expected + 0.5 * weights
     torch.testing.assert_close(model.state_dict()["blocks.0.0.weight"], expected)
+
+
+@pytest.mark.parametrize("patience", [None, 5])
+def test_averaged_weights_have_the_statistics_of_batch_norm_that_they_give(patience):
+    recipe = Recipe(lr=5e-3, batch_size=16, ema=0.98, patience=patience)
+    model, resumed, seen = make(), make(), []
+    straight = train_phase(model, SYNTHETIC, Phase("all", 3), recipe, seed=0, on_epoch=seen.append)
+    train_phase(resumed, SYNTHETIC, Phase("all", 3), recipe, seed=0, start=copy.deepcopy(seen[1]))
+    assert not changed(state(model), state(resumed))
+    again = copy.deepcopy(model)
+    with torch.no_grad():
+        recompute_batch_norm(again, SYNTHETIC.train.x)
+        x = SYNTHETIC.validation.x
+        torch.testing.assert_close(model.eval()(x), again.eval()(x), rtol=1e-3, atol=1e-3)
+    best = min(straight.history, key=lambda row: row["validation_loss"]) if patience else straight.history[-1]
+    right = split_logits(model, SYNTHETIC.validation).argmax(2) == SYNTHETIC.validation.y
+    assert right.float().mean(1).tolist() == pytest.approx(best["validation_accuracy"])
+    tracked = {name: t for name, t in seen[-1].tensors.items() if name.startswith("model.") and "running_mean" in name}
+    assert any(not torch.equal(t, state(model)[name.removeprefix("model.")]) for name, t in tracked.items())
+
+
+def test_batch_norm_that_is_frozen_keeps_its_statistics_under_averaging():
+    model = make()
+    before = state(model)
+    train_phase(model, SYNTHETIC, Phase("heads", 1), Recipe(batch_size=16, ema=0.9), seed=0)
+    assert not {name for name in changed(before, state(model)) if name.startswith(("stem.", "blocks."))}
+
+
+@pytest.mark.parametrize("trains", ["backbone", "all", "heads"])
+@pytest.mark.parametrize("patience", [None, 5])
+def test_averaged_weights_get_batch_norm_statistics_of_their_own(trains, patience):
+    recipe = Recipe(batch_size=16, ema=0.99, patience=patience, lr=0.01)
+    model, seen = make("resnet_nano"), []
+    train_phase(model, SYNTHETIC, Phase(trains, 2), recipe, seed=0, on_epoch=seen.append)
+    expected = copy.deepcopy(model).eval()
+    moving = expected.heads[:-1] if trains == "heads" else expected
+    norms = [m for m in moving.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:  # one batch of all training samples: its mean and variance
+        norm.reset_running_stats()
+        norm.train()
+        norm.momentum = None
+    with torch.no_grad():
+        expected(SYNTHETIC.train.x)
+    for name, wanted in expected.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], wanted, msg=name)
+    resumed = make("resnet_nano")  # killed after the first epoch, and after the last one
+    for at in (0, 1):
+        train_phase(resumed, SYNTHETIC, Phase(trains, 2), recipe, seed=0, start=copy.deepcopy(seen[at]))
+        assert not changed(state(model), state(resumed))

@@ -3,6 +3,7 @@
 K exits, C classes.
 """
 
+import copy
 import hashlib
 import importlib
 import importlib.util
@@ -19,16 +20,19 @@ import torch
 from torch import Tensor
 
 from eecore.errors import SettingError, how_to_install, shown
-from eecore.export.segments import Segment, adaptive_maximum, cut, exportable
-from eecore.inference import folded
+from eecore.export.segments import Segment, adaptive_maximum, cut, exportable, inputs_in_turn
+from eecore.inference import exit_taken, folded, predict
 from eecore.inference.checks import Number, Numbers, check_thresholds
-from eecore.inference.protocol import Rule
+from eecore.inference.protocol import ExitRule, Rule
 from eecore.models import MultiExit, exit_macs
 from eecore.models.backbone import check_data
+from eecore.models.comparing import apart, samples_like, tolerance
 
 __all__ = ["export", "load"]
 
 NEEDS = ("onnx", "onnxscript", "onnxruntime")
+CLOSE = 1e-3  # scores so near their threshold may fall on either side of it by rounding
+COMPARED = 64  # random samples on which graphs and network are compared
 
 
 def needs_onnx() -> None:
@@ -70,13 +74,15 @@ def export(
     class_names: Sequence[str] = (),
     preparation: Mapping[str, Any] | None = None,
     about: Mapping[str, object] | None = None,
+    samples: Tensor | None = None,
 ) -> Path:
     """Write a folder that runs without eecore and torch: `EarlyExit(folder)`, or `python FOLDER/run.py photo.jpg`.
 
     It holds a graph for each segment (the blocks between two exits, a head, the rule), `exits.json` with shapes,
     thresholds, costs, names of classes, how a raw sample becomes a row, and checksums, the vocabulary of texts, and the
     runner, `run.py`. Batch normalisations are folded. The rule is part of the graphs, what it remembers goes from one
-    to the next; the threshold can be another at every call.
+    to the next; the threshold can be another at every call. Before the folder has its name, the graphs run on samples:
+    logits and exits must be those of the network.
 
     Args:
         model: on the CPU; stays as it is.
@@ -87,11 +93,14 @@ def export(
         class_names: one a class, as `Info.labels`; empty: their numbers.
         preparation: of the data set (see `Dataset`); None: the folder takes rows of `x` alone.
         about: plain data to be kept in `exits.json`.
+        samples: (N, ...), real samples, prepared as for training, on which graphs and network are compared; None:
+            random ones.
     Returns:
         The folder.
     Raises:
         SettingError: the extra "export" is missing, the folder is there already, the rule is none that can be exported
-            or does not fit the model, or the thresholds or names are not as above.
+            or does not fit the model, the thresholds, names or samples are not as above, or the graphs do not compute
+            what the network does; nothing is left behind then.
         OSError: the folder cannot be written.
     """
     needs_onnx()
@@ -100,7 +109,12 @@ def export(
     if len(limits) not in (1, model.n_exits):
         raise SettingError(f"threshold: expected one number or one per exit ({model.n_exits}), got {len(limits)}")
     x = torch.zeros(2, *sides, dtype=torch.int64 if kind == "tokens" else torch.float32)
-    quick = folded(model)
+    tried = _samples(model, kind, sides) if samples is None else samples
+    if tried.shape[1:] != x.shape[1:] or len(tried) == 0 or tried.dtype != x.dtype:
+        came = f"{tuple(tried.shape)} of {tried.dtype}"
+        raise SettingError(f"samples: expected (N, {', '.join(map(str, sides))}) of {x.dtype}, got {came}")
+    plain = copy.deepcopy(model).eval()
+    quick = folded(plain, tried)
     with torch.no_grad():
         classes = quick.forward_to(x, model.n_exits - 1).shape[1]
     known.check(model.n_exits, classes)
@@ -122,6 +136,7 @@ def export(
             "segments": segments,
             "about": dict(about or {}),
         }
+        _check(plain, known, segments, part, tried, limits)
         (part / "exits.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         (part / "run.py").write_text(standalone("eecore.export.runner"), encoding="utf-8")
         if target.exists():
@@ -154,6 +169,65 @@ def standalone(module: str) -> str:
     assert found.origin is not None
     text = Path(found.origin).read_text(encoding="utf-8")
     return re.sub(r"^from (eecore[\w.]*) import .+$", lambda line: standalone(line[1]), text, flags=re.MULTILINE)
+
+
+def _samples(model: MultiExit, kind: str, sides: tuple[int, ...]) -> Tensor:
+    """Random samples of the form that the network is made for.
+
+    Raises:
+        SettingError: they are tokens, and nobody knows how many there are.
+    """
+    vocabulary = model.made_for[2] if model.made_for else 0
+    if kind == "tokens" and not vocabulary:
+        raise SettingError("samples: give some, to compare the graphs with the network; its vocabulary is not known")
+    return samples_like(kind, sides, vocabulary, COMPARED)
+
+
+@torch.no_grad()
+def _check(
+    model: MultiExit, rule: ExitRule, segments: list[dict[str, Any]], folder: Path, x: Tensor, limits: list[float]
+) -> None:
+    """Run the written graphs on samples, all of them through all exits, and compare with the network.
+
+    Args:
+        model: as it came, not folded, in eval mode.
+        rule, segments, folder: what was written, and where.
+        x: (N, ...), samples.
+        limits: thresholds, one or K.
+    Raises:
+        SettingError: logits or scores differ by more than rounding, or samples leave elsewhere.
+    """
+    runtime = importlib.import_module("onnxruntime")
+    came: list[Any] = [x.numpy()]
+    logits, scores, wanted_scores = model(x.clone()), [], []
+    for k, (segment, inputs) in enumerate(cut(model, rule, x.clone())):
+        session = runtime.InferenceSession(str(folder / segments[k]["file"]), providers=["CPUExecutionProvider"])
+        asked = {one.name for one in session.get_inputs()}  # a graph may do without an input that it does not read
+        fed = {f"in{i}": tensor for i, tensor in enumerate(came)}
+        out = [torch.from_numpy(one) for one in session.run(None, {n: t for n, t in fed.items() if n in asked})]
+        states = segments[k]["states"]
+        far = apart(out[states], logits[k])
+        if not far <= tolerance(logits[k]):
+            raise SettingError(
+                f"export: the graphs are another network: logits of exit {k + 1} differ by {far:.2g} of the largest; "
+                "nothing was written. A part of the model does what ONNX does otherwise, or works in place"
+            )
+        scores.append(out[states + 2])
+        wanted_scores.append(segment.run(tuple(one.clone() for one in inputs))["score"][0])
+        parts = {"state": out[:states], "logits": out[states : states + 1], "memory": out[states + 3 :]}
+        following = k + 1 < len(segments) and segments[k + 1]["cascade"]
+        came = [one.numpy() for one in inputs_in_turn(parts, bool(following))]
+    threshold = limits if len(limits) > 1 else limits[0]
+    exits = exit_taken(torch.stack(scores), threshold)
+    torchs = predict(model, x.clone(), rule, threshold).taken
+    at = torch.minimum(exits, torchs)
+    each = torch.tensor(limits if len(limits) > 1 else limits * model.n_exits, dtype=torch.float32)
+    clear = (torch.stack(wanted_scores).gather(0, at[None])[0] - each[at]).abs() > CLOSE
+    if moved := int(((exits != torchs) & clear).sum()):
+        raise SettingError(
+            f"export: {moved} of {len(x)} samples leave the graphs at another exit than the network, though their "
+            "scores are not near the threshold; nothing was written"
+        )
 
 
 def load(folder: str | Path, threads: int = 1) -> Any:

@@ -69,20 +69,39 @@ def live(
     Returns:
         Exit, answer and score of every sample in the order of the batch, and how many reached each exit.
     Raises:
-        SettingError: the model is in training mode, the batch is empty, thresholds or waste are not as above, the
-            rule is unknown, for the other task, or was made for another network, or logits are not finite.
+        SettingError: the model is in training mode, the batch is empty or of another form, thresholds or waste are not
+            as above, the rule is unknown, for the other task, or was made for another network, or x or logits are not
+            finite.
     """
     if model.training:
         raise SettingError("model: is in training mode, where a sample's answer depends on its batch; call eval()")
     if len(x) == 0:
         raise SettingError("x: the batch is empty; expected one sample or more")
+    _check_form(model, x)
     if not 0 <= waste <= 1:
         raise SettingError(f"waste: expected a share of the batch from 0 to 1, got {waste}")
     known, limits = stepping(rule, task), limits_of(threshold, model.n_exits)
     seen: list[Tensor] = []
     left = (_one if len(x) == 1 else _several)(_segments(model), x, known, limits, float(waste), seen)
-    _check_finite(seen)
+    _check_finite(seen, x)
     return left
+
+
+def _check_form(model: MultiExit, x: Tensor) -> None:
+    """Stop at samples of another form than the network is made for; images may be larger or smaller, texts shorter."""
+    if model.made_for is None:
+        return
+    kind, sides, _ = model.made_for
+    tokens = kind == "tokens"
+    fits = x.ndim == 1 + len(sides) and (kind != "image" or x.shape[1] == sides[0])
+    if x.dtype == torch.float64:  # as numpy makes it
+        fits = fits and next((p.dtype for p in model.parameters()), x.dtype) == x.dtype
+    if fits and x.is_floating_point() != tokens and not (x.dtype == torch.bool or x.is_complex()):
+        return
+    raise SettingError(
+        f"x: expected (N, {', '.join(map(str, sides))}) of {'whole numbers' if tokens else 'torch.float32'}, got "
+        f"{tuple(x.shape)} of {x.dtype}" + ("; for one sample, x[None]" if x.ndim == len(sides) else "")
+    )
 
 
 def _segments(model: MultiExit) -> list[Segment]:
@@ -214,10 +233,13 @@ def _rounded(limit: float, score: Tensor) -> float:
     return limit if score.dtype == torch.float64 else float(np.float32(limit))
 
 
-def _check_finite(seen: Seen) -> None:
+def _check_finite(seen: Seen, x: Tensor) -> None:
     """Stop where logits are not finite, as their sum then is not; one look for all exits, for a look costs time."""
     if math.isfinite(float(torch.cat(seen).sum())):
         return
+    if x.is_floating_point() and not bool(x.isfinite().all()):
+        first = int((~x.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise SettingError(f"x: sample {first} of its batch (from 0) holds values that are not finite")
     for k, logits in enumerate(seen):
         if not bool(logits.isfinite().all()):
             raise SettingError(f"logits: not finite at exit {k + 1}; expected numbers")

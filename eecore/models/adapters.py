@@ -19,6 +19,7 @@ tried on its ViTModel (5.24), whose hidden states it gives exactly.
 import importlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast, get_args
 
 import torch
@@ -33,7 +34,12 @@ from eecore.shapes import Float
 
 
 def from_blocks(
-    stem: nn.Module, blocks: Sequence[object], layout: str, head: str | None = None, class_token: bool = False
+    stem: nn.Module,
+    blocks: Sequence[object],
+    layout: str,
+    head: str | None = None,
+    class_token: bool = False,
+    uncut: nn.Module | None = None,
 ) -> Backbone:
     """A backbone from parts at hand, which it shares.
 
@@ -42,6 +48,9 @@ def from_blocks(
         blocks: in order; each takes what the one before gives.
         layout: of the blocks' outputs: "map" (B, D, H, W), "tokens" (B, S, D) or "vector" (B, D).
         head, class_token: see `Backbone`.
+        uncut: the network that the parts come from, where there is one: when exits are put on, and at every `build`
+            with weights, the outputs of the blocks are compared with it on random samples, and a cut that computes
+            something else is refused.
     Raises:
         SettingError: no blocks, something that is no module, a module that is there twice, or an unknown name.
     Example:
@@ -60,7 +69,7 @@ def from_blocks(
     owners = [{id(p) for p in part.parameters()} for part in parts]
     if sum(map(len, owners)) > len(set().union(*owners)):
         raise SettingError("blocks: two of them share parameters; each parameter must belong to one block")
-    return Backbone(stem, tuple(parts[1:]), known, head, class_token)
+    return Backbone(stem, tuple(parts[1:]), known, head, class_token, uncut)
 
 
 def with_exits(
@@ -81,14 +90,17 @@ def with_exits(
         kind, shape, classes, exits, head, vocabulary: see `eecore.models.build`.
         seed: of the heads, which are the only new weights.
     Raises:
-        SettingError: as for `eecore.models.build`, or a block cannot take what the one before gives.
+        SettingError: as for `eecore.models.build`, a block cannot take what the one before gives, or a cut network
+            does not compute what the whole one does.
     """
     settings = {"exits": exits, "head": head, "seed": seed, "vocabulary": vocabulary}
     return construct(lambda *_: backbone, "model", kind=kind, shape=shape, classes=classes, **settings).model  # type: ignore[arg-type]
 
 
 def cut(network: nn.Module) -> Backbone:
-    """Cut a network whose structure is known: by its attributes, without running or editing it.
+    """Cut a network whose structure is known: by its attributes, without editing it.
+
+    When exits are put on, what the blocks give is compared with what the whole network computes there.
 
     Known are residual networks with layer1 to layer4 (torchvision, timm), networks with a chain `features`
     (torchvision's VGG, MobileNet, EfficientNet, ConvNeXt), and vision transformers of timm, torchvision and
@@ -100,7 +112,7 @@ def cut(network: nn.Module) -> Backbone:
     network = getattr(network, getattr(network, "base_model_prefix", "") or " ", network)  # without its classifier
     for marks, how in _CUTS:
         if all(_has(network, mark) for mark in marks):
-            return how(network)
+            return replace(how(network), uncut=network)
     raise SettingError(
         f"model: {type(network).__name__} has no known structure (layer1 to layer4, features, or a vision "
         "transformer's blocks); cut it by hand and use from_blocks(stem, blocks, layout)"

@@ -7,7 +7,7 @@ What a block hands to the next one is a state: a tensor, or several where the ne
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Literal
 
@@ -35,6 +35,7 @@ class Backbone:
         head: name of the head that belongs to this backbone: its last exit always has it, the others under "auto".
             None: the last one is "linear", and "auto" follows the layout.
         class_token: whether the first token stands for the whole sample ("tokens" only).
+        uncut: the network that stem and blocks were cut from; what they compute is compared with it, see `construct`.
     """
 
     stem: nn.Module
@@ -42,6 +43,7 @@ class Backbone:
     layout: Layout
     head: str | None = None
     class_token: bool = False
+    uncut: nn.Module | None = field(default=None, repr=False, compare=False)
 
 
 def reading(state: State) -> Tensor:

@@ -1,4 +1,4 @@
-"""From a backbone to a model with exits: fit checked, weights fixed by the seed alone.
+"""From a backbone to a model with exits: fit checked, weights fixed by the seed alone, a cut compared with the whole.
 
 K exits, C classes.
 """
@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
 from eecore.errors import SettingError
 from eecore.models import cost, heads
 from eecore.models.backbone import Backbone, State, check_data, is_count, reading
+from eecore.models.comparing import check_cut, samples_like
 from eecore.models.multi_exit import MultiExit
 from eecore.models.placement import place
 
@@ -63,7 +65,8 @@ def construct(
     Returns:
         The model, with its cost up to each block.
     Raises:
-        SettingError: an argument is wrong, or data, backbone and head do not fit each other.
+        SettingError: an argument is wrong, data, backbone and head do not fit each other, or a backbone that was cut
+            from a network does not compute what that does (compared where there are weights, so not on "meta").
     """
     sides = check_data(kind, shape)
     if not is_count(vocabulary, smallest=0) or (vocabulary and kind != "tokens"):
@@ -72,12 +75,19 @@ def construct(
         raise SettingError(f"classes: {classes!r} came, a whole number from 1 up is needed")
     if not is_count(seed, smallest=0):
         raise SettingError(f"seed: {seed!r} came, a whole number from 0 up is needed")
-    with torch.device(device), _seeded(seed, "backbone"):
-        backbone = make(name, kind, (*sides, int(vocabulary)) if kind == "tokens" else sides)
+    asked = (*sides, int(vocabulary)) if kind == "tokens" else sides
+    backbone = _made(make, name, kind, asked, seed, device)
     kind_of_head, own_head = heads.resolve(head, backbone), backbone.head or "linear"
-    macs, states = cost.trace([backbone.stem, *backbone.blocks], sides, kind)
+    parts = [backbone.stem, *backbone.blocks]
+    steps = cost.steps_of(parts, sides, kind)
+    states = [step.state for step in steps]
     _check_layout(backbone, states)
-    reached = cost.to_block(macs)
+    for part, step in zip(parts, steps, strict=True):
+        if step.in_place and _copied not in part._forward_pre_hooks.values():
+            part.register_forward_pre_hook(_copied)
+    if backbone.uncut is not None:
+        check_cut(backbone, backbone.uncut, samples_like(kind, sides, int(vocabulary)))
+    reached = cost.to_block([step.macs for step in steps])
     places = place(exits, reached)
     heads.check_exits(kind_of_head, places)
     made: list[heads.Head] = []
@@ -91,6 +101,7 @@ def construct(
         with torch.device("meta"):
             heads.build(kind_of_head, backbone.layout, tuple(reading(states[-1]).shape[1:]), int(classes))
     model = MultiExit(backbone.stem, backbone.blocks, made, places)
+    model.made_for = (kind, sides, int(vocabulary))
     return Construction(model, kind_of_head, reached, states)
 
 
@@ -101,6 +112,28 @@ def _check_layout(backbone: Backbone, states: Sequence[State]) -> None:
         shape = tuple(reading(state).shape)
         if len(shape) not in axes:
             raise SettingError(f"layout: block {block} gives {shape}, which is no {backbone.layout}; see Backbone")
+
+
+def _made(make: Maker, name: str, kind: str, asked: tuple[int, ...], seed: int, device: str) -> Backbone:
+    """The backbone on a device. One that cannot be made without values, as from stored weights, is made with them."""
+    for where in dict.fromkeys((device, "cpu")):
+        try:
+            with torch.device(where), _seeded(seed, "backbone"):
+                backbone = make(name, kind, asked)
+            break
+        except (RuntimeError, NotImplementedError) as error:
+            if where == "cpu":
+                reason = str(error).strip().partition("\n")[0]
+                raise SettingError(f"model: {name} cannot be made: {reason}") from error
+    if where != device:
+        for part in (backbone.stem, *backbone.blocks):
+            part.to(device)
+    return backbone
+
+
+def _copied(part: nn.Module, inputs: tuple[State, ...]) -> tuple[State, ...]:
+    """A hook of a part that works in place: it gets a copy, so that exits and data before it stay what they are."""
+    return tuple(x.clone() if isinstance(x, Tensor) else tuple(one.clone() for one in x) for x in inputs)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ correctness as well as of speed: on a CPU the counter does not see fused attenti
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from eecore.errors import SettingError
 from eecore.models.backbone import State, check_data
 from eecore.models.heads_cascade import arguments
-from eecore.models.multi_exit import MultiExit
+from eecore.models.multi_exit import MultiExit, versions
+
+
+class Step(NamedTuple):
+    """What one part of a network does with a sample that has a shape but no values.
+
+    Args:
+        macs: of the part.
+        state: its output.
+        in_place: whether it changes what it is given.
+    """
+
+    macs: int
+    state: State
+    in_place: bool
 
 
 def trace(parts: Sequence[nn.Module], shape: Sequence[int], kind: str) -> tuple[list[int], list[State]]:
@@ -40,14 +54,19 @@ def trace(parts: Sequence[nn.Module], shape: Sequence[int], kind: str) -> tuple[
         >>> macs, [tuple(state.shape) for state in states]
         ([0, 280], [(1, 40), (1, 7)])
     """
+    steps = steps_of(parts, shape, kind)
+    return [step.macs for step in steps], [step.state for step in steps]
+
+
+def steps_of(parts: Sequence[nn.Module], shape: Sequence[int], kind: str) -> list[Step]:
+    """`trace`, a record for each part."""
     dtype = torch.int64 if kind == "tokens" else torch.float32
     state: State = torch.empty((1, *check_data(kind, shape)), dtype=dtype, device="meta")
-    macs, states = [], []
+    steps: list[Step] = []
     for place, part in enumerate(parts):
-        part_macs, state = _fitting(place, part, state)
-        macs.append(part_macs)
-        states.append(state)
-    return macs, states
+        steps.append(_fitting(place, part, state))
+        state = steps[-1].state
+    return steps
 
 
 def exit_macs(model: MultiExit, shape: Sequence[int], kind: str) -> list[int]:
@@ -105,8 +124,9 @@ def _costs(model: MultiExit, shape: Sequence[int], kind: str) -> tuple[list[int]
     return to_block(macs), of_heads(model, states)
 
 
-def _fitting(place: int, part: nn.Module, state: State) -> tuple[int, State]:
-    """MACs and output of a part of a network, the stem being in place 0; one line where it does not fit."""
+def _fitting(place: int, part: nn.Module, state: State) -> Step:
+    """What a part of a network does, the stem being in place 0; one line where it does not fit."""
+    given = versions(state)
     name = f"block {place - 1} ({type(part).__name__})" if place else f"the stem ({type(part).__name__})"
     try:
         macs, output = _count(part, state)
@@ -118,7 +138,7 @@ def _fitting(place: int, part: nn.Module, state: State) -> tuple[int, State]:
         isinstance(tensor, Tensor) for tensor in (output if isinstance(output, tuple) and output else (output,))
     ):
         raise SettingError(f"model: {name} gives {type(output).__name__}, not a tensor or a tuple of tensors")
-    return macs, output
+    return Step(macs, output, versions(state) != given)
 
 
 def _count(part: nn.Module, *inputs: State) -> tuple[int, Any]:
@@ -128,13 +148,13 @@ def _count(part: nn.Module, *inputs: State) -> tuple[int, Any]:
         name: torch.empty(t.shape, dtype=torch.float32 if t.is_floating_point() else t.dtype, device="meta")
         for name, t in tensors
     }
-    with torch.no_grad(), _evaluating(part), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), evaluating(part), FlopCounterMode(display=False) as counter:
         output = functional_call(part, shapes_only, inputs)
     return counter.get_total_flops() // 2, output
 
 
 @contextmanager
-def _evaluating(part: nn.Module) -> Iterator[None]:
+def evaluating(part: nn.Module) -> Iterator[None]:
     """Eval mode for a while; afterwards each submodule is in the mode that it was in."""
     modes = [(module, module.training) for module in part.modules()]
     part.eval()

@@ -19,6 +19,17 @@ def rows(state: State, which: Tensor) -> State:
     return state[which] if isinstance(state, Tensor) else tuple(part[which] for part in state)
 
 
+def versions(state: State) -> list[int]:
+    """How often each tensor of a state has been written to; torch counts for views what it counts for what they show.
+
+    Zeros while a network is being compiled and in inference mode, where torch does not count.
+    """
+    tensors = (state,) if isinstance(state, Tensor) else state
+    if torch.compiler.is_compiling():
+        return [0] * len(tensors)
+    return [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+
+
 class MultiExit(nn.Module):
     """A backbone cut into blocks, with a head behind some of them and behind the last.
 
@@ -27,6 +38,8 @@ class MultiExit(nn.Module):
         blocks: the backbone, applied in order.
         heads: K classifiers, in the order of the exits.
         exits: K block indices, ascending; the last one is the last block.
+    Attributes:
+        made_for: kind and shape of a sample, and the vocabulary; None where the network was put together by hand.
     Raises:
         SettingError: heads and exits do not match, or the exits are not as described.
     """
@@ -39,6 +52,7 @@ class MultiExit(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.heads = nn.ModuleList(heads)
         self.exits = tuple(exits)
+        self.made_for: tuple[str, tuple[int, ...], int] | None = None
         ascending = all(a < b for a, b in zip((-1, *self.exits), self.exits, strict=False))
         if not self.exits or not ascending or self.exits[-1] != len(self.blocks) - 1:
             raise SettingError(f"exits: {self.exits} must ascend from 0 or more to {len(self.blocks) - 1}")
@@ -80,24 +94,38 @@ class MultiExit(nn.Module):
     def head_inputs(self, x: Tensor) -> list[State]:
         """Inputs of the K heads, with no head evaluated."""
         states: list[State] = []
+        written: list[list[int]] = []
         state: State = x
         for k in range(self.n_exits):
             state = self.advance(state, k)
             states.append(state)
+            written.append(versions(state))
+        _check_untouched(states, written, "the block behind it")
         return states
 
     def block_outputs(self, x: Tensor) -> list[State]:
         """Outputs of all blocks, with no head evaluated."""
         outputs: list[State] = []
+        written: list[list[int]] = []
         state = self.stem(x)
         for block in self.blocks:
             state = block(state)
             outputs.append(state)
+            written.append(versions(state))
+        _check_untouched(outputs, written, "the block behind it")
         return outputs
 
     def forward(self, x: Tensor) -> Float[Tensor, "K B C"]:
-        """Logits of every exit."""
-        return torch.stack(in_turn(self.heads, self.head_inputs(x)))
+        """Logits of every exit.
+
+        Raises:
+            SettingError: a block or a head changes in place what another part of the network reads.
+        """
+        states = self.head_inputs(x)
+        written = [versions(state) for state in states]
+        logits = in_turn(self.heads, states)
+        _check_untouched(states, written, "a head")
+        return torch.stack(logits)
 
     def logits_at(self, state: State, k: int, before: Float[Tensor, "B C"] | None = None) -> Float[Tensor, "B C"]:
         """Logits of exit k from what `advance(., k)` returned.
@@ -142,3 +170,13 @@ class MultiExit(nn.Module):
     def _check_exit(self, k: int) -> None:
         if not 0 <= k < self.n_exits:
             raise SettingError(f"k: exit {k} came, the model has exits 0 to {self.n_exits - 1}")
+
+
+def _check_untouched(states: list[State], written: list[list[int]], who: str) -> None:
+    """Stop where a state is no longer what it was: run exit by exit, the network would answer otherwise."""
+    for i, (state, before) in enumerate(zip(states, written, strict=True)):
+        if versions(state) != before:
+            raise SettingError(
+                f"model: what exit or block {i} (from 0) gives is changed in place by {who}, so that exits would read "
+                "something else; use operations that are not in place (nn.ReLU() for nn.ReLU(inplace=True))"
+            )

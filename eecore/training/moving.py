@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from eecore.data import Dataset, Pixels, Target, augment, check_colours, mix
 from eecore.data.streamed import Inputs
@@ -23,6 +24,7 @@ from eecore.training.losses import judge, losses_of
 from eecore.training.phases import UNFREEZING, Phase, check_phases
 from eecore.training.recipe import Recipe
 
+ESTIMATED = 5000  # training samples, drawn once, from which averaged weights get the statistics of their batch norms
 CACHE_BYTES = 2 * 2**30  # frozen features larger than this are computed again in every epoch
 
 
@@ -64,6 +66,8 @@ class Moving:
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         self._average = [p.detach().clone() for p in self.parameters] if recipe.ema else []
+        moved = [part for module in self._moving(phase.epochs - 1) for part in module.modules()] if recipe.ema else []
+        self._norms = [part for part in moved if isinstance(part, _BatchNorm) and part.running_mean is not None]
         self._cache: list[Tensor] | None = None
         self._teacher: Tensor | None = None
         self._validation_cache: list[Tensor] | None = None
@@ -203,13 +207,43 @@ class Moving:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The averaged weights in place of the raw ones, for the length of a block."""
-        raw = [p.detach().clone() for p in self.parameters] if self._average else []
-        _copy(self._average, self.parameters)
+        """The averaged weights, with statistics of their own, in place of the raw ones, for the length of a block."""
+        changed = [*self.parameters, *(t for norm in self._norms for t in norm.buffers())]
+        raw = [t.detach().clone() for t in changed] if self._average else []
         try:
+            self._take_average()
             yield
         finally:
-            _copy(raw, self.parameters)
+            _copy(raw, changed)
+
+    @torch.no_grad()
+    def _take_average(self) -> None:
+        """Put the averaged weights into the network, and estimate its batch norms' statistics for them.
+
+        Running statistics are of the activations of the raw weights. Their average would not do either: activations of
+        averaged weights are not averages of activations. It is the same computation at every call and after a kill.
+        Source: Izmailov et al. 2018, SWA, arXiv:1803.05407, section 3.2.
+        """
+        _copy(self._average, self.parameters)
+        if not self._norms:
+            return
+        modes = [(part, part.training) for part in self.model.modules()]
+        momenta = [norm.momentum for norm in self._norms]
+        self.model.eval()
+        for norm in self._norms:
+            norm.reset_running_stats()
+            norm.train()
+            norm.momentum = None  # every part counts the same
+        which = torch.randperm(len(self.y), generator=torch.Generator().manual_seed(0))[:ESTIMATED].to(self.y.device)
+        for part in which.tensor_split(-(-len(which) // 500)):
+            if self._cache is not None:
+                self._heads([reduced[part] for reduced in self._cache])
+            else:
+                self._from_inputs(self.x[part])
+        for norm, momentum in zip(self._norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, mode in modes:
+            module.training = mode
 
     # -- state ------------------------------------------------------------------------------------------
 
@@ -243,7 +277,7 @@ class Moving:
         if best:
             self.model.load_state_dict(best)
         else:
-            _copy(self._average, self.parameters)
+            self._take_average()
         for parameter in self.model.parameters():
             parameter.requires_grad_(True)
             parameter.grad = None

@@ -1,0 +1,152 @@
+"""Whether two networks are the same: samples to try them on, and how far apart what they give is."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from eecore.errors import SettingError
+from eecore.models import cost
+from eecore.models.backbone import Backbone, State, reading
+from eecore.special import FIRST, PADDING
+
+TOLERANCE = 1e-3  # of the largest value: a hundred times what rounding makes of a deep network in float32
+COARSE = 3e-2  # in 16-bit formats, and on accelerators, whose float32 may be of fewer digits
+
+
+def samples_like(kind: str, shape: Sequence[int], vocabulary: int = 0, samples: int = 4) -> Tensor:
+    """Random samples of the form of data, always the same ones; torch's generators stay untouched.
+
+    Args:
+        kind, shape: of one sample, as in `eecore.models.build`.
+        vocabulary: how many different tokens there are; the first sample of tokens ends in padding.
+        samples: their number, from 1 up.
+    Example:
+        >>> samples_like("tokens", (6,), vocabulary=9).shape, samples_like("image", (1, 8, 8)).dtype
+        (torch.Size([4, 6]), torch.float32)
+    """
+    generator = torch.Generator().manual_seed(0)
+    with torch.device("cpu"):
+        if kind != "tokens":
+            return torch.randn(samples, *shape, generator=generator)
+        x = torch.randint(
+            FIRST if vocabulary > FIRST else 0, max(vocabulary, 1), (samples, *shape), generator=generator
+        )
+        x[0, 1 + shape[0] // 2 :] = PADDING
+        return x
+
+
+def apart(came: Tensor, wanted: Tensor) -> float:
+    """The largest difference, as a share of the largest value that was wanted; infinite where there is no comparing.
+
+    Example:
+        >>> apart(torch.tensor([1.0, 2.5]), torch.tensor([1.0, 2.0])), apart(torch.zeros(2), torch.zeros(3))
+        (0.25, inf)
+    """
+    if came.shape != wanted.shape:
+        return float("inf")
+    came, wanted = came.detach().to("cpu", torch.float64), wanted.detach().to("cpu", torch.float64)
+    far = torch.where(came == wanted, 0.0, (came - wanted).abs())
+    if not bool(far.isfinite().all()):
+        return float("inf")
+    largest = float(wanted[wanted.isfinite()].abs().max()) if bool(wanted.isfinite().any()) else 0.0
+    return float(far.max()) / largest if largest else (float("inf") if float(far.max()) else 0.0)
+
+
+def tolerance(wanted: Tensor) -> float:
+    """How far apart equal networks may be, by rounding alone, in the type and on the device of what they give."""
+    exact = wanted.dtype in (torch.float32, torch.float64) and wanted.device.type == "cpu"
+    return TOLERANCE if exact else COARSE
+
+
+Seen = list[tuple[int, Tensor]]  # block, and what it gave, in the order in which the blocks ran
+
+
+@torch.no_grad()
+def check_cut(backbone: Backbone, whole: nn.Module, x: Tensor) -> None:
+    """Stop where stem and blocks do not give what the network that they were cut from computes at the same places.
+
+    Nothing is compared where there are no values (on "meta"), or the network cannot run as a whole.
+
+    Args:
+        backbone: the cut.
+        whole: the network; parameters, buffers and modes are afterwards what they were.
+        x: samples.
+    Raises:
+        SettingError: they differ, or the whole network does not run its blocks once each and in this order.
+    """
+    weights = [*whole.parameters(), *whole.buffers()]
+    if any(weight.is_meta for weight in weights) or type(whole).forward is nn.Module.forward:
+        return
+    first = next((weight for weight in weights if weight.is_floating_point()), None)
+    if first is not None:
+        x = x.to(first.device, first.dtype if x.is_floating_point() else x.dtype)
+    what = f"model: {type(whole).__name__} cannot be cut like this"
+    with _quiet((whole, backbone.stem, *backbone.blocks)):
+        wanted = _run_whole(backbone, whole, x, what)
+        state: State = backbone.stem(x.clone())
+        for k, block in enumerate(backbone.blocks):
+            state = block(state)
+            if k in wanted and not (far := apart(reading(state), wanted[k])) <= tolerance(wanted[k]):
+                raise SettingError(
+                    f"{what}: on a random sample block {k} gives other values than in the whole network; they differ "
+                    f"by {far:.2g} of the largest. Something between the parts was left out (positions, an order of "
+                    "tokens, a mask); put it into a stem or blocks of your own, and use from_blocks"
+                )
+
+
+@contextmanager
+def _quiet(parts: Iterable[nn.Module]) -> Iterator[None]:
+    """Eval mode for a while; modes and torch's generator come back as they were."""
+    with ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(cost.evaluating(part))
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        yield
+
+
+def _run_whole(backbone: Backbone, whole: nn.Module, x: Tensor, what: str) -> dict[int, Tensor]:
+    """Outputs of the blocks when the whole network runs."""
+    seen: Seen = []
+    ends = [_end(block, whole) for block in backbone.blocks]
+    out, failed = None, ""
+    with ExitStack() as hooks:
+        for k, end in enumerate(ends):
+            if end is not None:
+                hooks.callback(end.register_forward_hook(_kept(seen, k, end is backbone.blocks[k])).remove)
+        try:
+            out = whole(x.clone())
+        except Exception as error:  # somebody else's code, whose classifier, behind the blocks, need not fit
+            failed = f" ({str(error).strip().partition(chr(10))[0] or type(error).__name__})"
+    last = len(ends) - 1
+    if ends[last] is None and isinstance(out, Tensor):
+        seen.append((last, out))
+    ran = [k for k, _ in seen]
+    expected = [k for k, end in enumerate(ends) if end is not None or k == last]
+    if ran != expected:
+        raise SettingError(f"{what}: the whole network runs blocks {ran}, not {expected}{failed}")
+    return dict(seen)
+
+
+def _kept(seen: Seen, k: int, itself: bool) -> Any:
+    """A hook that writes down what block k gives: of several tensors a block's last one, a wrapped layer's first."""
+
+    def hook(_part: nn.Module, _inputs: object, out: Any) -> None:
+        if isinstance(out, tuple):
+            out = out[-1 if itself else 0]
+        seen.append((k, out.clone() if isinstance(out, Tensor) else torch.empty(0)))
+
+    return hook
+
+
+def _end(block: nn.Module, whole: nn.Module) -> nn.Module | None:
+    """The module of the whole network whose output is this block's: itself, or the last one inside of it."""
+    inside = {id(part) for part in whole.modules()}
+    while id(block) not in inside:
+        children = list(block.children())
+        if not children:
+            return None
+        block = children[-1]
+    return block
