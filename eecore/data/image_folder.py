@@ -5,6 +5,9 @@
 Axes: N samples, S side in pixels.
 """
 
+import functools
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,16 +20,18 @@ from eecore.data import preparation
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.division import check_classes, divide
 from eecore.data.own import OwnName, fits_in_memory
-from eecore.data.pictures import cached_pictures, picture_files, stored_pictures
+from eecore.data.pictures import cached_pictures, endings, grey_bits, listing, stored_pictures
 from eecore.errors import DataError
 
 SIDE = 32  # pixels, where no size is given
 SIDES = (8, 1024)
-SPLITS = {  # names of split folders
-    "train": ("train", "training"),
-    "validation": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
+SPLITS = {  # names of split folders, in small letters, without "set", "data" and the like
+    "train": ("train", "training", "trn"),
+    "validation": ("val", "valid", "validation", "dev", "development", "eval", "evaluation", "holdout"),
+    "test": ("test", "testing", "tst"),
 }
+EMPTY_WORDS = {"set", "data", "dataset", "images", "imgs", "img", "split", "folder"}  # in names of split folders
+NO_CLASS = "__MACOSX"  # what archives made on a Mac bring along
 
 Classes = dict[str, list[Path]]  # files of each class
 
@@ -38,7 +43,7 @@ def describe(name: OwnName) -> Info:
         DataError: the folder is missing, or has fewer than two classes or an empty one.
     """
     side = name.integer("size", SIDE, *SIDES)
-    found = _scan(name)
+    found, _ = _scan(name)
     counts = {part: sum(map(len, classes.values())) for part, classes in found.items()}
     fits = _fits(found, side)
     splits = ", ".join(f"{count} {part}" for part, count in counts.items())
@@ -65,19 +70,20 @@ def make(name: OwnName) -> Dataset:
     Raises:
         DataError: as `describe`, or a picture cannot be opened.
     """
-    info, found = describe(name), _scan(name)
+    info, (found, others) = describe(name), _scan(name)
     classes = list(found["train"])
     side = info.shape[1]
-    read = _in_memory if _fits(found, side) else stored_pictures
+    bits = grey_bits([path for files in found.values() for paths in files.values() for path in paths])
+    read = functools.partial(_in_memory if _fits(found, side) else stored_pictures, bits=bits)
     parts = {part: _split(name, files, classes, side, read) for part, files in found.items()}
     train, validation, test = divide(name, parts["train"], parts.get("validation"), parts.get("test"))
     check_classes(name, train, classes)
-    ready = preparation.of_pictures(side)
-    return assemble(info, train=train, validation=validation, test=test, preparation=ready)
+    ready = preparation.of_pictures(side, bits)
+    return assemble(info, train=train, validation=validation, test=test, left_out=_in_words(others), preparation=ready)
 
 
-def _scan(name: OwnName) -> dict[str, Classes]:
-    """Files by split and class; "train" alone where there are no split folders.
+def _scan(name: OwnName) -> tuple[dict[str, Classes], Counter[str]]:
+    """Files by split and class ("train" alone where there are no split folders), and what was left out.
 
     Raises:
         DataError: the folder is missing, or its classes cannot be learnt.
@@ -85,34 +91,91 @@ def _scan(name: OwnName) -> dict[str, Classes]:
     if not name.path.is_dir():
         raise DataError(f"{name}: {name.path} is not a folder on this machine")
     top = _folders(name.path)
-    named = {part: [top[n] for n in names if n in top] for part, names in SPLITS.items()}
+    named = {part: [place for n, place in top.items() if _split_of(n) == part] for part in SPLITS}
+    used = [place for places in named.values() for place in places]
+    if used and len(used) == len(top) and not named["train"]:
+        raise DataError(f"{name}: of the folders {', '.join(top)} none is called train; name one of them so")
     if not named["train"]:
-        return {"train": _classes(name, name.path)}
-    used = [folder for folders in named.values() for folder in folders]
-    if len(used) != len(top) or any(len(folders) > 1 for folders in named.values()):
+        found, others = _classes(name, name.path)
+        return {"train": found}, others
+    if len(used) != len(top) or any(len(places) > 1 for places in named.values()):
         raise DataError(f"{name}: beside train only one val and one test folder may stand, got {', '.join(top)}")
-    found = {part: _classes(name, folders[0]) for part, folders in named.items() if folders}
-    for part, classes in found.items():
-        strange = sorted(set(classes) - set(found["train"]))
+    parts = {part: _classes(name, places[0]) for part, places in named.items() if places}
+    classes = parts["train"][0]
+    for part, (found, _) in parts.items():
+        strange = sorted(set(found) - set(classes))
         if strange:
-            raise DataError(f"{name}: class {strange[0]!r} of {part} is not in train")
-    return found
+            near = [label for label in classes if label.casefold().strip() == strange[0].casefold().strip()]
+            hint = f", where there is {near[0]!r}: name them alike" if near else ""
+            raise DataError(f"{name}: class {strange[0]!r} of {part} is not in train{hint}")
+    others = sum((counted for _, counted in parts.values()), Counter[str]())
+    return {part: found for part, (found, _) in parts.items()}, others
 
 
-def _classes(name: OwnName, folder: Path) -> Classes:
-    """Files of each class, by the sorted names of the class folders."""
-    found = {label: picture_files(place) for label, place in _folders(folder).items()}
+def _split_of(folder: str) -> str:
+    """The split that a folder's name means, in any case and with the usual additions; "" where it is none.
+
+    Example:
+        >>> _split_of("Training_Set"), _split_of("testset"), _split_of("val-images 1"), _split_of("trainer")
+        ('train', 'test', 'validation', '')
+    """
+    said = [word for word in re.findall("[a-z]+", folder.lower()) if word not in EMPTY_WORDS]
+    plain = re.sub("(set|data|images)$", "", said[0]) if len(said) == 1 else ""
+    return next((part for part, names in SPLITS.items() if plain in names), "")
+
+
+def _classes(name: OwnName, folder: Path) -> tuple[Classes, Counter[str]]:
+    """Files of each class, in the order of their folders' names (of their numbers, where all are), and what is left.
+
+    Raises:
+        DataError: there are fewer than two classes, one has no pictures, or the folders are no classes.
+    """
+    places = _folders(folder)
+    if len(places) == 1 and len(_folders(inner := next(iter(places.values())))) > 1:
+        raise DataError(f"{name}: {folder} holds one folder; its classes may be those of images:{inner}")
+    _check_classes(name, places)
+    listed = {label: listing(place) for label, place in places.items()}
+    found = {label: files for label, (files, _) in listed.items()}
+    others = sum((counted for _, counted in listed.values()), Counter[str]())
+    if loose := sum(place.suffix.lower() in endings() and place.is_file() for place in folder.iterdir()):
+        others["pictures beside the class folders"] += loose
     if len(found) < 2:
         got = ", ".join(found) or "none"
         raise DataError(f"{name}: {folder} needs a folder of images for each of two or more classes, got {got}")
     empty = [label for label, files in found.items() if not files]
     if empty:
-        raise DataError(f"{name}: class {empty[0]!r} has no images in {folder / empty[0]}")
-    return found
+        there = "; ".join(_in_words(listed[empty[0]][1]))
+        only = f", only {there}" if there else ""
+        raise DataError(f"{name}: class {empty[0]!r} has no images in {folder / empty[0]}{only}")
+    if all(label.isdecimal() for label in found):
+        found = {label: found[label] for label in sorted(found, key=lambda label: (int(label), label))}
+    return found, others
+
+
+def _check_classes(name: OwnName, places: dict[str, Path]) -> None:
+    """Stop where folders that would be classes hold no pictures but folders of the same names: these are classes."""
+    inside = {label: set(_folders(place)) for label, place in places.items() if not _has_pictures(place)}
+    for label, names in inside.items():
+        for other, others in inside.items():
+            if label < other and (both := sorted(names & others)):
+                raise DataError(
+                    f"{name}: folders {label} and {other} would be classes, but both hold a folder {both[0]}; "
+                    "expected DIR/CLASS/picture, or DIR/train/CLASS/picture with val and test beside train"
+                )
+
+
+def _has_pictures(folder: Path) -> bool:
+    return any(place.suffix.lower() in endings() and place.is_file() for place in folder.iterdir())
+
+
+def _in_words(others: Counter[str]) -> tuple[str, ...]:
+    """What was left out, a phrase each."""
+    return tuple(f"{count} {what}" for what, count in others.most_common())
 
 
 def _folders(folder: Path) -> dict[str, Path]:
-    return {place.name: place for place in sorted(folder.iterdir()) if place.is_dir() and place.name[0] != "."}
+    places = (place for place in sorted(folder.iterdir()) if place.is_dir() and place.name[0] != ".")
+    return {place.name: place for place in places if place.name != NO_CLASS}
 
 
 def _fits(found: dict[str, Classes], side: int) -> bool:
@@ -120,8 +183,8 @@ def _fits(found: dict[str, Classes], side: int) -> bool:
     return fits_in_memory(samples, (3, side, side))
 
 
-def _in_memory(name: object, files: Sequence[Path], side: int) -> Tensor:
-    return torch.from_numpy(cached_pictures(name, files, side))
+def _in_memory(name: object, files: Sequence[Path], side: int, bits: int) -> Tensor:
+    return torch.from_numpy(cached_pictures(name, files, side, bits))
 
 
 def _split(name: OwnName, found: Classes, classes: list[str], side: int, read: Callable[..., Any]) -> Split:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -131,6 +132,53 @@ def with_size(name: str, size: int | None) -> str:
     if "size" in dict(parsed.options):
         raise SettingError(f"image-size: {name!r} says a size already")
     return str(replace(parsed, options=tuple(sorted((*parsed.options, ("size", str(size)))))))
+
+
+_stamps: dict[str, tuple[float, float, object]] = {}  # by path: when it was taken, how long it took, the stamp
+REST = 20.0  # a folder is looked through again after so many times as long as that took
+
+
+def stamp(name: str) -> object:
+    """What changes when files of own data change: their names, sizes and times. None for data that are not own.
+
+    A folder of many files is not looked through at each call: what changes in it is noticed a little later, by a
+    twentieth of the time at most that looking takes.
+
+    Args:
+        name: of a data set, in its one form.
+    """
+    prefix, colon, rest = name.partition(":")
+    if not colon or not prefix:
+        return None
+    place = Path(rest.rpartition("?")[0] or rest)
+    if not place.is_dir():
+        return _states(place)
+    began = time.monotonic()
+    last = _stamps.get(str(place))
+    if last is not None and began - last[0] < REST * last[1]:
+        return last[2]
+    found = _states(place)
+    _stamps[str(place)] = (time.monotonic(), time.monotonic() - began, found)
+    return found
+
+
+def _states(place: Path) -> object:
+    """Path, size and time of change of a file, or of each file in a folder at any depth."""
+    try:
+        if place.is_file():
+            return _state(os.stat(place))
+        return tuple(
+            (path, _state(os.stat(path)))
+            for folder, _, files in os.walk(place, followlinks=False)
+            for path in (os.path.join(folder, file) for file in sorted(files))
+            if os.path.exists(path)
+        )
+    except OSError:  # it is missing, or changes at this moment: whoever reads it says so
+        return None
+
+
+def _state(stat: os.stat_result) -> tuple[int, int]:
+    return stat.st_size, stat.st_mtime_ns
 
 
 def memory_limit() -> float:

@@ -2,7 +2,7 @@
 
 A preparation is a dictionary of plain values, so that it can lie beside an exported network as JSON:
 
-    {"form": "picture", "side": 32, "mean": [r, g, b], "std": [r, g, b]}
+    {"form": "picture", "side": 32, "bits": 16, "mean": [r, g, b], "std": [r, g, b]}
     {"form": "text", "cut": "words", "numbers": {"the": 3, ...}, "size": V, "buckets": 0, "length": S}
     {"form": "array", "shape": [C, L], "scale": 1.0, "mean": [...], "std": [...]}
 
@@ -14,9 +14,9 @@ from typing import Any
 from eecore.data.tokens import Vocabulary
 
 
-def of_pictures(side: int) -> dict[str, Any]:
-    """Pictures that are turned, made RGB, cut to the middle square and resized to `side` (see `pictures`)."""
-    return {"form": "picture", "side": side}
+def of_pictures(side: int, bits: int = 16) -> dict[str, Any]:
+    """Pictures that are turned, made RGB, cut to the middle square and resized to `side` (see `raw.square`)."""
+    return {"form": "picture", "side": side, "bits": bits}
 
 
 def of_texts(vocabulary: Vocabulary, length: int, cut: str) -> dict[str, Any]:

@@ -70,12 +70,13 @@ class Answer(NamedTuple):
 # --- one picture, one text
 
 
-def square(source: Any, side: int) -> np.ndarray:
-    """One picture, uint8 (3, S, S).
+def square(source: Any, side: int, bits: int = 16) -> np.ndarray:
+    """One picture, uint8 (3, S, S), turned as its camera says, what is transparent on white.
 
     Args:
         source: its file, or a Pillow image.
         side: S, in pixels.
+        bits: how many of the 16 bits of a grey value are in use, 8 to 16; of these the first 8 are kept.
     Raises:
         ValueError: its mode has no fixed range of values.
         OSError, SyntaxError, EOFError, PIL.Image.DecompressionBombError: it cannot be opened.
@@ -85,11 +86,12 @@ def square(source: Any, side: int) -> np.ndarray:
     with source if isinstance(source, Image.Image) else Image.open(source) as opened:
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I;16"):
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            image = Image.fromarray(np.minimum(np.asarray(image) >> (bits - 8), 255).astype(np.uint8))
         elif image.mode in ("I", "F"):
             raise ValueError(f"its mode {image.mode} has no fixed range; store it with 8 or 16 bits")
-        if image.mode == "P":  # a palette may carry transparency, which RGBA keeps apart from the colours
+        if image.has_transparency_data:  # or colours that nobody sees would count
             image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         image = ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
         return np.asarray(image).transpose(2, 0, 1)
 
@@ -273,7 +275,7 @@ def _picture_rows(source: Any, about: dict, name: str) -> Rows:
     if form in ("rows", "text") or not squares or not _is_bytes(_preparation(about)):
         raise SampleError(f"{name}: expected {FORMS[form]}")
     try:
-        picture = square(source, shape[1])[None]
+        picture = square(source, shape[1], _preparation(about).get("bits", 16))[None]
     except Exception as problem:  # whatever a damaged file makes Pillow raise, it is that file which cannot be read
         reason = "no image in it" if type(problem).__name__ == "UnidentifiedImageError" else _reason(problem)
         raise SampleError(f"{name}: cannot be opened as a picture: {reason}") from None

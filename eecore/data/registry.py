@@ -46,11 +46,12 @@ def load(name: str) -> Dataset:
         SettingError: no such name; the message lists the known ones and the nearest.
         DataError: a file is missing or damaged.
     """
-    return _load(known("data", name))
+    name = known("data", name)
+    return _load(name, own.stamp(name))
 
 
-@functools.cache
-def _load(name: str) -> Dataset:
+@functools.lru_cache(maxsize=64)
+def _load(name: str, stamp: object) -> Dataset:
     entry, described = entry_of(name), info(name)
     made = entry.make()
     if made.info != described:
@@ -107,11 +108,11 @@ def info(name: str) -> Info:
         DataError: own data that are missing or cannot be used.
     """
     name = known("data", name)
-    return _registry[name].describe() if name in _registry else _info_of_own(name)
+    return _registry[name].describe() if name in _registry else _info_of_own(name, own.stamp(name))
 
 
-@functools.cache
-def _info_of_own(name: str) -> Info:
+@functools.lru_cache(maxsize=256)
+def _info_of_own(name: str, stamp: object) -> Info:
     described = entry_of(name).describe()
     holder = described.name if described.name in _registry else _labels.get(described.name, name)
     if holder != name:

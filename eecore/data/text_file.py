@@ -23,7 +23,7 @@ from pyarrow import ArrowException
 from eecore.data import tokens
 from eecore.data.dataset import TARGETS, Dataset, Info
 from eecore.data.division import about_targets, as_targets, in_order, is_number, tidy
-from eecore.data.own import OwnName
+from eecore.data.own import OwnName, stamp
 from eecore.data.splits import stratified
 from eecore.data.text_reading import Texts, assemble_texts
 from eecore.errors import DataError, choose, shown
@@ -99,13 +99,17 @@ def describe(name: OwnName) -> Info:
     return make(name).info
 
 
-@functools.cache
 def make(name: OwnName) -> Dataset:
     """The data set of "text:FILE.csv", perhaps with "?length=64", tokens of a text, or "?task=regression".
 
     Raises:
         DataError: as `make_text_file`.
     """
+    return _made(name, stamp(str(name)))
+
+
+@functools.lru_cache(maxsize=16)
+def _made(name: OwnName, stamp: object) -> Dataset:
     given = dict(name.options)
     length = name.integer("length", 0, 2, LONGEST) if "length" in given else None
     return make_text_file(name.path, name.label, length=length, task=given.get("task", "classification"))

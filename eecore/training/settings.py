@@ -16,17 +16,16 @@ from eecore.training.recipes import chosen_recipe, default_recipe, preset
 from eecore.training.regimes import phases_of, regime, regimes
 
 
-def _network(dataset: str, exits: str | tuple[int, ...], head: str, outputs: int) -> dict[str, Any]:
+def _network(info: data.Info, exits: str | tuple[int, ...], head: str, outputs: int) -> dict[str, Any]:
     """What `models.build` and `models.describe` need beside the model's name."""
-    info = data.info(dataset)
     about = {"kind": info.kind, "shape": info.shape, "vocabulary": info.vocabulary}
     return {**about, "classes": outputs, "exits": exits, "head": head}
 
 
 @functools.cache
-def _check_fit(model: str, dataset: str, exits: str | tuple[int, ...], head: str, outputs: int) -> int:
+def _check_fit(model: str, info: data.Info, exits: str | tuple[int, ...], head: str, outputs: int) -> int:
     """Stop where data, backbone, exits and head do not fit each other; the number of exits where they do."""
-    described = models.describe(model, **_network(dataset, exits, head, outputs))
+    described = models.describe(model, **_network(info, exits, head, outputs))
     return len(cast(list[int], described["exits"]))
 
 
@@ -142,7 +141,7 @@ class Run(Settings):
             object.__setattr__(self, "recipe", default_recipe(self.model, self.dataset, self.pretrained))
         check_parallel(self.processes, self.recipe, self.device)  # type: ignore[arg-type]
         check_recipe(self.recipe, data.info(self.dataset))  # type: ignore[arg-type]
-        exits = _check_fit(self.model, self.dataset, self.exits, self.head, self.outputs)
+        exits = _check_fit(self.model, data.info(self.dataset), self.exits, self.head, self.outputs)
         check_exits(self.recipe, exits)  # type: ignore[arg-type]
         if self.phases is None:
             object.__setattr__(self, "phases", phases_of(self.regime, self.epochs, exits))
@@ -157,7 +156,7 @@ class Run(Settings):
     @property
     def network(self) -> dict[str, Any]:
         """What `models.build` and `models.describe` need beside the model's name."""
-        return _network(self.dataset, self.exits, self.head, self.outputs)
+        return _network(data.info(self.dataset), self.exits, self.head, self.outputs)
 
     @property
     def augment(self) -> str:
