@@ -6,13 +6,14 @@ K exits, N samples, C classes.
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from eecore import data, models
-from eecore.analysis import gradient_summaries, gradients, hessian
+from eecore.analysis import gradient_summaries, gradients, hessian, measures
 from eecore.errors import SettingError
 from eecore.models import MultiExit
 
@@ -97,6 +98,35 @@ def test_dominance_by_hand():
     norms = [np.linalg.norm(table.query(f"exit == {k}")["norm"]) for k in (1, 2)]
     np.testing.assert_allclose(backbone["share"], norms / np.sum(norms))
     np.testing.assert_allclose(backbone["relative"], 2 * np.array(norms) / np.sum(norms))
+
+
+def test_many_samples_are_worked_on_in_parts_and_give_the_mean_over_all(monkeypatch):
+    model = models.build("resnet_nano", kind="image", shape=(1, 8, 8), classes=3, seed=0)
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(50, 1, 8, 8, generator=generator), torch.arange(50) % 3
+    once = {training: gradients.exit_gradients(model, x, y, training=training) for training in (False, True)}
+    monkeypatch.setattr(gradients, "PART", 16)  # the last part is shorter
+    for training, whole in once.items():
+        for block, rows in gradients.exit_gradients(model, x, y, training=training).items():
+            torch.testing.assert_close(rows, whole[block], rtol=1e-4, atol=1e-6, equal_nan=True)
+    with pytest.raises(SettingError, match="labels"):
+        gradients.exit_gradients(model, x, y[:-1])
+
+
+def test_shares_of_the_loss_are_not_those_of_a_few_samples():
+    """Two exits at one block: one gradient is 3 times the other in the mean, hidden in noise that is alike for both."""
+    rng = np.random.default_rng(0)
+    each = rng.normal(size=(2, 4000, 30)) * 5 + np.array([3.0, 1.0])[:, None, None]
+    each += np.array([3.0, 1.0])[:, None, None] - each.mean(axis=1, keepdims=True)
+    few, all_ = (gradients.shares({1: torch.tensor(each[:, :n].mean(axis=1))})["share"][0] for n in (10, 4000))
+    assert all_ == pytest.approx(0.75)
+    assert few < 0.7
+    dataset = data.load("digits")
+    model = models.build("mlp_nano", kind="image", shape=dataset.shape, classes=10, seed=0)
+    assert len(dataset.train) > gradients.PART
+    found = measures.gradient_shares(model, dataset)
+    pd.testing.assert_frame_equal(found, gradients.dominance(model, dataset.train.x, dataset.train.y))
+    assert not np.allclose(found["norm"], measures.gradient_shares(model, dataset, samples=250)["norm"], rtol=1e-3)
 
 
 @pytest.mark.parametrize("training", [False, True])

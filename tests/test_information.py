@@ -304,3 +304,22 @@ def test_impossible_input_of_label_estimators(estimate):
 def test_impossible_settings(call, message):
     with pytest.raises(SettingError, match=message):
         call(*clusters(n=20))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_repeated_values_are_no_obstacle_to_nearest_neighbours(seed):
+    """Behind a ReLU, of two values, and constant: against scikit-learn and what a table of counts says."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, 1500)
+    x = rng.normal(size=1500) + y - 1.5
+    other = 0.7 * x + 0.7 * rng.normal(size=1500)
+    behind, second = np.maximum(x, 0), np.maximum(other, 0)
+    expected = mutual_info_classif(behind[:, None], y, discrete_features=False)[0]
+    assert ross_information(behind, y) == pytest.approx(expected, abs=0.1)
+    assert ksg_information(behind, second) == pytest.approx(mutual_info_regression(behind[:, None], second)[0], abs=0.1)
+    signs = (x > 0).astype(float)
+    counted = mutual_info_classif(signs[:, None], y, discrete_features=True)[0]
+    assert ross_information(signs, y) == pytest.approx(counted, abs=0.1)
+    assert ross_information(np.ones(1500), y) == 0.0
+    assert ksg_information(np.full((1500, 2), 3.0), x) == ksg_information(x, np.zeros(1500)) == 0.0
+    assert ross_information(behind, y) == ross_information(behind, y)  # the same noise every time

@@ -8,8 +8,17 @@ import pytest
 import torch
 
 import eecore
-from eecore import data
-from eecore.analysis import activations, connectivity, gradients, hessian, similarity, synthesis
+from eecore import data, models
+from eecore.analysis import (
+    activations,
+    connectivity,
+    connectivity_measures,
+    gradients,
+    hessian,
+    landscape_measures,
+    similarity,
+    synthesis,
+)
 from eecore.errors import SettingError
 from eecore.pages import relations
 
@@ -129,7 +138,7 @@ def test_measuring_leaves_the_networks_as_they_are(results):
     a, b = results[0].model(), results[2].model()
     dataset, models = data.load("synthetic"), (a, b)
     before = [{name: tensor.clone() for name, tensor in model.state_dict().items()} for model in models]
-    synthesis.last_exit_barrier(a, b, dataset, samples=20)
+    synthesis.last_exit_barrier(a, b, dataset, statistics=20)
     synthesis.training_sharpness(a, dataset, samples=20)
     for model, state in zip(models, before, strict=True):
         assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
@@ -140,7 +149,7 @@ def test_measuring_leaves_the_networks_as_they_are(results):
     [
         (lambda model, dataset: synthesis.characteristics([], progress=False), "results: at least one run"),
         (lambda model, dataset: synthesis.training_sharpness(model, dataset, samples=0), "samples: at least 1"),
-        (lambda model, dataset: synthesis.last_exit_barrier(model, model, dataset, samples=1), "at least 2 samples"),
+        (lambda model, dataset: synthesis.last_exit_barrier(model, model, dataset, statistics=1), "at least 2 samples"),
     ],
 )
 def test_impossible_input_is_one_line(results, call, said):
@@ -154,3 +163,23 @@ def test_one_exit_is_one_line(tmp_path):
     alone = eecore.train(run.replace(exits=(4,)), eecore.Store(tmp_path), progress=False)
     with pytest.raises(SettingError, match="this network has 1; expected 2 or more"):
         synthesis.characteristics([alone], progress=False)
+
+
+def test_barriers_are_on_all_test_samples_and_sharpness_on_a_thousand():
+    """Ten samples decide a maximum otherwise than all; the measures themselves must not be those of few."""
+    dataset = data.load("digits")
+    a, b = (
+        models.build("mlp_nano", kind="image", shape=dataset.shape, classes=10, seed=seed).eval() for seed in (0, 1)
+    )
+    test, train = dataset.test, dataset.train
+    assert len(test) > 300
+    line = connectivity.path(a, a.state_dict(), b.state_dict(), test.x, test.y, train.x[:300], 9)
+    expected = connectivity.barrier(line).query(f"exit == {a.n_exits}")[["loss", "error"]].to_numpy()
+    np.testing.assert_allclose(synthesis.last_exit_barrier(a, b, dataset).to_numpy(), expected)
+    whole = connectivity_measures.paths(a, b, dataset, points=3)
+    pd.testing.assert_frame_equal(whole, connectivity_measures.paths(a, b, dataset, samples=len(test), points=3))
+    assert not np.allclose(whole["loss"], connectivity_measures.paths(a, b, dataset, samples=300, points=3)["loss"])
+    exact = hessian.largest_eigenvalue(a, train.x[:1000], train.y[:1000], None, iterations=30, tolerance=5e-2)
+    assert synthesis.training_sharpness(a, dataset)["eigenvalue"].item() == pytest.approx(exact.value)
+    by_exit = landscape_measures.sharpness_by_exit(a, dataset).set_index("exit")["eigenvalue"]
+    assert by_exit["mean"] == pytest.approx(exact.value)

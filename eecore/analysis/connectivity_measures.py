@@ -1,6 +1,6 @@
 """Comparisons of two networks for `over_pairs`: the loss on the way from one to the other, and how far they lie apart.
 
-Samples are the first ones of a split: test samples are evaluated, training samples, not augmented, estimate batch norm.
+Test samples are evaluated, all of them by default; the first training samples, not augmented, estimate batch norm.
 
 K exits, T points of a path.
 """
@@ -30,7 +30,7 @@ def paths(
     model_a: MultiExit,
     model_b: MultiExit,
     dataset: Dataset,
-    samples: int = 400,
+    samples: int | None = None,
     points: int = 7,
     way: str = STRAIGHT,
     statistics: int = 400,
@@ -41,7 +41,7 @@ def paths(
     Args:
         model_a, model_b: of one architecture; not changed.
         dataset: test samples are evaluated; training samples give the statistics of batch norm.
-        samples: how many test samples, the first ones.
+        samples: how many test samples, the first ones; None for all. A barrier is a maximum, too high over few.
         points: T, evenly spaced.
         way: "straight": the line between the parameters, batch norm estimated anew at every point, ends included.
             For these networks that is what REPAIR does, see `connectivity.repair`. "aligned": the same, with B's units

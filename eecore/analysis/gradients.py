@@ -29,6 +29,7 @@ from eecore.models.heads_cascade import in_turn
 from eecore.shapes import Float, Int
 
 Gradients = dict[int, Tensor]  # block -> (K, P)
+PART = 500  # samples of one forward pass; more would only take memory
 
 
 def check_batch(logits: Float[Tensor, "*K B C"], y: Tensor) -> Int[Tensor, " B"]:
@@ -47,11 +48,14 @@ def check_batch(logits: Float[Tensor, "*K B C"], y: Tensor) -> Int[Tensor, " B"]
 def exit_gradients(
     model: MultiExit, x: Tensor, y: Tensor, weights: Sequence[Number] | None = None, training: bool = False
 ) -> Gradients:
-    """Gradient of every exit's weighted loss with respect to every block: one forward and K backward passes.
+    """Gradient of every exit's weighted loss with respect to every block.
+
+    The squared length of a mean over B samples is too large by the gradient's variance over B, in expectation, and
+    this makes unequal shares alike: to speak of a loss, give all samples that it is the mean of.
 
     Args:
         model: left as it is.
-        x, y: one batch, B samples; the losses are mean cross-entropies over it.
+        x, y: B samples, any number; the losses are mean cross-entropies over them.
         weights: a_k, K numbers of at least 0, not all 0; None: 1 / K each, the mean loss that regimes train with.
         training: normalise by the statistics of this batch, as in a step of training, instead of by the running ones.
             Nothing else goes into train mode: no dropout.
@@ -72,18 +76,31 @@ def exit_gradients(
                 module.train()
         parts = {i: list(part.parameters()) for i, part in enumerate(model.backbone_modules())}
         parts = {block: parameters for block, parameters in parts.items() if parameters}
-        out = {block: [_missing(parameters)] * model.n_exits for block, parameters in parts.items()}
-        # Not model(x): stacked logits would send zeros back from the other heads, through all blocks.
-        logits = in_turn(model.heads, model.head_inputs(x))
-        y = check_batch(torch.stack(logits), y)
-        for k, exit_logits in enumerate(logits):
-            loss = a[k] * F.cross_entropy(exit_logits, y)
-            reached = [block for block in parts if block <= model.exits[k] + 1]
-            wanted = [p for block in reached for p in parts[block]]
-            last = k == model.n_exits - 1
-            found = iter(torch.autograd.grad(loss, wanted, retain_graph=not last, materialize_grads=True))
-            for block in reached:
-                out[block][k] = torch.cat([next(found).flatten() for _ in parts[block]])
+        size = len(x) if training else PART  # statistics of a batch are those of all of it
+        if len(x) <= size or len(y) != len(x):  # the latter is refused there
+            return _of_part(model, parts, x, y, a)
+        total: Gradients = {}
+        for xs, ys in zip(x.split(size), y.split(size), strict=True):
+            for block, rows in _of_part(model, parts, xs, ys, a).items():
+                part = rows * (len(xs) / len(x))
+                total[block] = total[block] + part if block in total else part
+    return total
+
+
+def _of_part(model: MultiExit, parts: dict[int, list[nn.Parameter]], x: Tensor, y: Tensor, a: list[float]) -> Gradients:
+    """Gradients on samples of one forward pass, with K backward passes."""
+    out = {block: [_missing(parameters)] * model.n_exits for block, parameters in parts.items()}
+    # Not model(x): stacked logits would send zeros back from the other heads, through all blocks.
+    logits = in_turn(model.heads, model.head_inputs(x))
+    y = check_batch(torch.stack(logits), y)
+    for k, exit_logits in enumerate(logits):
+        loss = a[k] * F.cross_entropy(exit_logits, y)
+        reached = [block for block in parts if block <= model.exits[k] + 1]
+        wanted = [p for block in reached for p in parts[block]]
+        last = k == model.n_exits - 1
+        found = iter(torch.autograd.grad(loss, wanted, retain_graph=not last, materialize_grads=True))
+        for block in reached:
+            out[block][k] = torch.cat([next(found).flatten() for _ in parts[block]])
     return {block: torch.stack(rows) for block, rows in out.items()}
 
 

@@ -1,7 +1,9 @@
 """Mutual information from distances to nearest neighbours.
 
 N samples, D and E features, C classes, k neighbours. In nats. Distances are largest coordinate differences;
-every feature is first scaled to standard deviation 1, which changes no mutual information. Neighbours carry
+every feature is first scaled to standard deviation 1, which changes no mutual information. The estimators are made
+for values that never repeat; where some do, as behind a ReLU, equals are told apart by noise of 1e-10, always the
+same, so that the samples at one point count as a small cloud there. Neighbours carry
 little news in high dimension: reduce Z to a few `principal_components` first, which can only lose information.
 """
 
@@ -12,6 +14,8 @@ from scipy.special import digamma
 from eecore.analysis.information import Features, Labels, features, labels
 from eecore.errors import SettingError
 from eecore.shapes import Float
+
+NOISE = 1e-10  # standard deviations of a feature; as in Kraskov et al. and in scikit-learn
 
 
 def principal_components(z: Features, components: int) -> Float[np.ndarray, "N R"]:
@@ -39,7 +43,7 @@ def ksg_information(a: Features, b: Features, *, neighbours: int = 3) -> float:
 
     I = psi(k) + psi(N) - mean(psi(n_a + 1) + psi(n_b + 1)), n the samples closer than the k-th neighbour of
     the pair. Nearly unbiased while I is small against log N; far too small for strongly dependent variables.
-    May be slightly negative where I is 0.
+    May be slightly negative where I is 0, and is not cut off there, so that means stay unbiased. 0 for a constant.
 
     Args:
         a, b: N samples each; (N,) or (N, D).
@@ -52,9 +56,11 @@ def ksg_information(a: Features, b: Features, *, neighbours: int = 3) -> float:
         Kraskov et al. 2004, arXiv:cond-mat/0305641, equation 8.
     """
     _check_neighbours(neighbours)
-    first, second = _scaled(a, neighbours + 1, "a"), _scaled(b, neighbours + 1, "b")
+    first, second = _scaled(a, neighbours + 1, "a", seed=0), _scaled(b, neighbours + 1, "b", seed=1)
     if len(first) != len(second):
         raise SettingError(f"b: {len(second)} samples came, a has {len(first)}")
+    if not (first.any() and second.any()):  # a constant tells nothing
+        return 0.0
     radius = _radius(np.hstack([first, second]), neighbours)
     counts = [_within(part, part, radius) for part in (first, second)]  # n + 1: each sample counts itself
     sums = digamma(counts[0]) + digamma(counts[1])
@@ -72,17 +78,19 @@ def ross_information(z: Features, y: Labels, *, neighbours: int = 3) -> float:
         y: labels; each class needs more than k samples.
         neighbours: k.
     Returns:
-        Nats; may be slightly negative where I is 0.
+        Nats; may be slightly negative where I is 0, and is not cut off there; 0 for a constant.
     Raises:
         SettingError: z is not finite, there is one class, or one has k samples or fewer.
     Source:
         Ross 2014, doi:10.1371/journal.pone.0087357; as in scikit-learn's mutual_info_classif.
     """
     _check_neighbours(neighbours)
-    rows = _scaled(z, neighbours + 1, "z")
+    rows = _scaled(z, neighbours + 1, "z", seed=0)
     classes, counts = labels(y, len(rows))
     if counts.min() <= neighbours:
         raise SettingError(f"y: each class needs more than {neighbours} samples, one has {counts.min()}")
+    if not rows.any():  # a constant tells nothing
+        return 0.0
     radius = np.empty(len(rows))
     for c in range(len(counts)):
         members = classes == c
@@ -97,13 +105,18 @@ def _check_neighbours(neighbours: int) -> None:
         raise SettingError(f"neighbours: at least 1 is needed, {neighbours} came")
 
 
-def _scaled(z: Features, smallest: int, name: str) -> Float[np.ndarray, "N D"]:
-    """Features of standard deviation 1; constant ones become 0."""
+def _scaled(z: Features, smallest: int, name: str, seed: int) -> Float[np.ndarray, "N D"]:
+    """Features of standard deviation 1, with noise where values repeat; constant ones become 0."""
     rows = features(z, smallest, name)
     rows = rows - rows.mean(axis=0)
     spread = rows.std(axis=0)
     constant = spread <= 1e-12 * np.abs(rows).max(initial=1.0)
-    return np.where(constant, 0.0, rows / np.where(constant, 1.0, spread))
+    rows = np.where(constant, 0.0, rows / np.where(constant, 1.0, spread))
+    ordered = np.sort(rows, axis=0)
+    repeats = ~constant & (np.diff(ordered, axis=0) == 0).any(axis=0)
+    if repeats.any():
+        rows[:, repeats] += NOISE * np.random.default_rng(seed).standard_normal((len(rows), int(repeats.sum())))
+    return rows
 
 
 def _radius(rows: Float[np.ndarray, "N D"], neighbours: int) -> Float[np.ndarray, " N"]:

@@ -16,24 +16,27 @@ from eecore.errors import SettingError
 from eecore.models import MultiExit, build
 
 
-def first_samples(split: Split, samples: int) -> Split:
-    """The first `samples` of a split, or all of it where it has fewer; splits are shuffled when they are made.
+def first_samples(split: Split, samples: int | None) -> Split:
+    """The first `samples` of a split, or all of it where it has fewer or None is asked for; splits come shuffled.
 
     Raises:
         SettingError: `samples` is below 1.
     """
+    if samples is None:
+        return split
     if samples < 1:
         raise SettingError(f"samples: at least 1 is needed, got {samples}")
     return Split(split.x[:samples], split.y[:samples])
 
 
-def gradient_shares(model: MultiExit, dataset: Dataset, samples: int = 250) -> pd.DataFrame:
+def gradient_shares(model: MultiExit, dataset: Dataset, samples: int | None = None) -> pd.DataFrame:
     """Which exit's gradient moves which block, on training samples, every exit with weight 1 / K.
 
     Args:
         model: not changed; in eval mode, so that the gradient belongs to the weights and not to one batch.
         dataset: its training split is used, since that is what training descends on.
-        samples: how many.
+        samples: how many, the first ones; None for all. Near the end of training the mean over few is mostly noise,
+            which is alike for all exits: shares come out too equal.
     Returns:
         As eecore.analysis.gradients.dominance.
     """
@@ -41,7 +44,7 @@ def gradient_shares(model: MultiExit, dataset: Dataset, samples: int = 250) -> p
     return shares(exit_gradients(model, part.x, part.y))
 
 
-def gradient_cosines(model: MultiExit, dataset: Dataset, samples: int = 250) -> pd.DataFrame:
+def gradient_cosines(model: MultiExit, dataset: Dataset, samples: int | None = None) -> pd.DataFrame:
     """Angles between what two exits ask of a block, as eecore.analysis.gradients.conflicts; samples as above."""
     part = first_samples(dataset.train, samples)
     return cosines(exit_gradients(model, part.x, part.y))

@@ -27,16 +27,20 @@ TITLES = {
 }
 
 
-def training_sharpness(model: MultiExit, dataset: Dataset, samples: int = 100) -> pd.DataFrame:
+def training_sharpness(model: MultiExit, dataset: Dataset, samples: int = 1000) -> pd.DataFrame:
     """Largest Hessian eigenvalue of the mean loss of all exits on the first training samples: column eigenvalue."""
     part = measures.first_samples(dataset.train, samples)
     found = largest_eigenvalue(model, part.x, part.y, None, iterations=30, tolerance=5e-2)
     return pd.DataFrame([found._asdict()]).rename(columns={"value": "eigenvalue"})
 
 
-def last_exit_barrier(model_a: MultiExit, model_b: MultiExit, dataset: Dataset, samples: int = 300) -> pd.DataFrame:
-    """Barrier in loss (nats) and error (fraction) at the last exit on the straight line between two networks."""
-    test, train = measures.first_samples(dataset.test, samples), measures.first_samples(dataset.train, samples)
+def last_exit_barrier(model_a: MultiExit, model_b: MultiExit, dataset: Dataset, statistics: int = 300) -> pd.DataFrame:
+    """Barrier in loss (nats) and error (fraction) at the last exit on the straight line between two networks.
+
+    On all test samples: a barrier is a maximum, and the maximum over few samples is too high. The first `statistics`
+    training samples estimate batch norm.
+    """
+    test, train = dataset.test, measures.first_samples(dataset.train, statistics)
     line = path(model_a, model_a.state_dict(), model_b.state_dict(), test.x, test.y, train.x, 9)
     found = barrier(line)
     return found[found["exit"] == model_a.n_exits][["loss", "error"]].reset_index(drop=True)

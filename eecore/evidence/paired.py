@@ -1,7 +1,8 @@
 """Means with t intervals, and differences paired over seeds.
 
 Runs of different regimes with the same data set, model and seed start from the same weights; disjoint and
-mixed even share their phase 1. So regimes are compared within such a pair: what a seed does to both cancels.
+mixed even share their phase 1. So regimes are compared within such a pair: what these do to both cancels. The
+order of the samples is not shared beyond a shared phase.
 """
 
 from collections.abc import Iterable, Sequence
