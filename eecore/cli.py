@@ -24,9 +24,9 @@ from eecore.cli_recommend import recommend_command
 from eecore.cli_run import Dataset, Folder, RunOptions, measure_line, takes_options
 from eecore.cli_sweep import EXAMPLE as SWEEP
 from eecore.cli_sweep import sweep_command
-from eecore.errors import EecoreError, SettingError
+from eecore.errors import EecoreError, SettingError, shown
 from eecore.lab.command import EXAMPLE, lab_command
-from eecore.training import Recipe, Store, pretrained, recipes, train
+from eecore.training import Recipe, Store, one_key, pretrained, recipes, train
 
 app = typer.Typer(
     no_args_is_help=True,
