@@ -51,7 +51,9 @@ app.command("predict", epilog=PREDICT)(predict_command)
 @takes_options
 def train_command(options: RunOptions, store: Folder = None) -> None:
     """Train one network in one regime; what is stored already is not trained again."""
-    console().print(measure_line(train(options.run(), Store(store))), highlight=False)
+    run, here = options.run(), Store(store)
+    cli_data.say_what_came_in(here.folder, [run.dataset])
+    console().print(measure_line(train(run, here)), highlight=False)
 
 
 @app.command("recipes", epilog="Example: python -m eecore recipes")

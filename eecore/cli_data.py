@@ -1,6 +1,7 @@
 """The command line's part for data sets: python -m eecore data."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from eecore import data
-from eecore.data.facts import facts
+from eecore.data.facts import facts, first_line
 from eecore.errors import DataError, EecoreError
 
 
@@ -30,6 +31,13 @@ Name = Annotated[str, typer.Argument(help="Name of a data set, or images:DIR and
 def console() -> Console:
     """As wide as the terminal; wide enough for every table where the output goes to a file or a pipe."""
     return Console(soft_wrap=True, force_jupyter=False, width=None if sys.stdout.isatty() else 250)
+
+
+def say_what_came_in(store: Path, names: Iterable[str]) -> None:
+    """Which store a command uses, and what was read of each data set: a line each, on stderr, before it trains."""
+    print(f"store: {store}", file=sys.stderr)
+    for name in dict.fromkeys(names):
+        print(f"data: {first_line(data.load(name))}", file=sys.stderr)
 
 
 @app.command("list", epilog="Example: python -m eecore data list")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eecore.cli_data import console
+from eecore.cli_data import console, say_what_came_in
 from eecore.cli_run import Folder, TrainingOptions, measure_line, takes_options
 from eecore.data.own import with_size
 from eecore.errors import SettingError, shown
@@ -52,8 +52,9 @@ def sweep_command(
     if options.image_size is not None:
         known = entries.get("datasets", DEFAULTS["datasets"])
         entries["datasets"] = [with_size(name, options.image_size) for name in known]
-    runs = grid_runs(entries)
-    for result in sweep(runs, Store(store), workers, engine=engine, scheduler=scheduler):
+    runs, here = grid_runs(entries), Store(store)
+    say_what_came_in(here.folder, [run.dataset for run in runs])
+    for result in sweep(runs, here, workers, engine=engine, scheduler=scheduler):
         console().print(measure_line(result), highlight=False)
     phases, distinct = shared_phases(runs)
     console().print(f"{len(runs)} runs, {phases} phases, {distinct} distinct: {phases - distinct} were shared")

@@ -1,5 +1,8 @@
 """What came in, in words: counted by hand on a small data set."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -54,6 +57,12 @@ def test_unknown_words_of_the_test_texts_are_counted(tmp_path):
     (tmp_path / "t.csv").write_text("\n".join(rows), encoding="utf-8")
     said = facts(data.load(f"text:{tmp_path / 't.csv'}"))["values"]
     assert said.endswith("50% of the test tokens unknown")  # 3 of 6: two ends and "good" are known
+
+
+def test_a_training_begins_with_its_store_and_what_was_read(tmp_path):
+    words = ["train", "--dataset", "synthetic", "--model", "mlp_nano", "--epochs", "1", "--store", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "eecore", *words], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[:2] == [f"store: {tmp_path}", f"data: {first_line(data.load('synthetic'))}"]
 
 
 def test_names_of_classes_must_be_as_many_as_the_classes():

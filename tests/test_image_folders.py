@@ -13,8 +13,8 @@ from eecore import data
 from eecore.data import raw, registry
 from eecore.data.facts import facts
 from eecore.data.image_folder import _split_of
-from eecore.errors import DataError
-from eecore.training import Run
+from eecore.errors import DataError, EecoreError
+from eecore.training import Run, Store, chain, train
 
 RNG = np.random.default_rng(0)
 
@@ -77,7 +77,10 @@ def test_folders_that_hold_folders_of_the_same_names_are_no_classes(tmp_path, ab
     inner = ("cat", "dog") if above[0] == "fold1" else ("train", "test")
     for name in above:
         classes(tmp_path / "pets" / name, *inner)
-    with pytest.raises(DataError, match=f"folders {above[0]} and {above[1]} would be classes, but both hold a folder"):
+    with pytest.raises(
+        DataError,
+        match=f"folders {above[0]} and {above[1]} would be classes, but both hold {', '.join(sorted(inner))}",
+    ):
         load(tmp_path / "pets")
 
 
@@ -193,3 +196,56 @@ def test_a_table_that_changes_is_read_again_in_one_process(tmp_path):
     assert data.load(f"text:{path}") is before
     path.write_text("text,label\n" + "\n".join([*rows, "other words,maybe", "more words,maybe", "still words,maybe"]))
     assert data.load(f"text:{path}").info.class_names == ("maybe", "no", "yes")
+
+
+def test_one_folder_in_each_class_is_no_ambiguity(tmp_path):
+    for name in ("cat", "dog"):
+        for i in range(6):
+            picture(tmp_path / "pets" / name / "images" / f"{i}.png")
+    assert load(tmp_path / "pets").info.class_names == ("cat", "dog")
+
+
+def test_classes_that_differ_in_case_alone_are_refused(tmp_path):
+    classes(tmp_path / "pets", "Cat", "cat")
+    with pytest.raises(DataError, match="folders Cat and cat differ in case alone"):
+        load(tmp_path / "pets")
+
+
+def test_a_link_to_a_folder_around_it_brings_no_other_class(tmp_path):
+    classes(tmp_path / "pets", "cat", "dog")
+    (tmp_path / "pets" / "cat" / "all").symlink_to(tmp_path / "pets")
+    os.mkfifo(tmp_path / "pets" / "dog" / "pipe.png")
+    found = load(tmp_path / "pets")
+    assert sum(map(len, (found.train, found.validation, found.test))) == 12
+    said = facts(found)["left out"]
+    assert "1 links to a folder around them" in said
+    assert "1 pipes, sockets or devices" in said
+
+
+def test_a_linked_folder_that_changes_is_noticed(tmp_path):
+    classes(tmp_path / "far", "more")
+    classes(tmp_path / "pets", "dog")
+    (tmp_path / "pets" / "cat").symlink_to(tmp_path / "far" / "more")
+    before = load(tmp_path / "pets").fingerprint
+    picture(tmp_path / "far" / "more" / "0.png")
+    assert load(tmp_path / "pets").fingerprint != before
+
+
+def test_twelve_bits_in_a_pgm(tmp_path):
+    pixels = (np.arange(64).reshape(8, 8) * 64).astype(">u2")
+    (tmp_path / "a.pgm").write_bytes(b"P5 8 8 4095\n" + pixels.tobytes())
+    assert len(np.unique(raw.square(tmp_path / "a.pgm", 8, bits=16))) > 12
+
+
+def test_data_that_change_while_a_run_trains_stop_it(tmp_path, monkeypatch):
+    classes(tmp_path / "pets", "cat", "dog")
+    run = Run(dataset=f"images:{tmp_path / 'pets'}?size=8", model="mlp_nano", regime="mixed", epochs=1)
+    real = chain.train_phase
+
+    def changing(*args, **named):
+        picture(tmp_path / "pets" / "cat" / "0.png")
+        return real(*args, **named)
+
+    monkeypatch.setattr(chain, "train_phase", changing)
+    with pytest.raises(EecoreError, match="changed"):
+        train(run, Store(tmp_path / "store"), progress=False)

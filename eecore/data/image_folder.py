@@ -134,6 +134,11 @@ def _classes(name: OwnName, folder: Path) -> tuple[Classes, Counter[str]]:
     if len(places) == 1 and len(_folders(inner := next(iter(places.values())))) > 1:
         raise DataError(f"{name}: {folder} holds one folder; its classes may be those of images:{inner}")
     _check_classes(name, places)
+    for label in places:
+        if alike := [other for other in places if other != label and other.casefold() == label.casefold()]:
+            raise DataError(
+                f"{name}: folders {label} and {alike[0]} differ in case alone: is it one class? name it once"
+            )
     listed = {label: listing(place) for label, place in places.items()}
     found = {label: files for label, (files, _) in listed.items()}
     others = sum((counted for _, counted in listed.values()), Counter[str]())
@@ -157,9 +162,9 @@ def _check_classes(name: OwnName, places: dict[str, Path]) -> None:
     inside = {label: set(_folders(place)) for label, place in places.items() if not _has_pictures(place)}
     for label, names in inside.items():
         for other, others in inside.items():
-            if label < other and (both := sorted(names & others)):
+            if label < other and len(both := sorted(names & others)) > 1:  # one may be in each class, such as "images"
                 raise DataError(
-                    f"{name}: folders {label} and {other} would be classes, but both hold a folder {both[0]}; "
+                    f"{name}: folders {label} and {other} would be classes, but both hold {', '.join(both[:3])}; "
                     "expected DIR/CLASS/picture, or DIR/train/CLASS/picture with val and test beside train"
                 )
 

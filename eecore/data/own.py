@@ -1,5 +1,7 @@
 """Names of the user's own data: "images:DIR?size=64" is a prefix, a path and options."""
 
+import contextlib
+import hashlib
 import os
 import re
 import time
@@ -136,6 +138,7 @@ def with_size(name: str, size: int | None) -> str:
 
 _stamps: dict[str, tuple[float, float, object]] = {}  # by path: when it was taken, how long it took, the stamp
 REST = 20.0  # a folder is looked through again after so many times as long as that took
+QUICK = 0.02  # seconds: where it takes no longer it is looked through each time
 
 
 def stamp(name: str) -> object:
@@ -155,7 +158,7 @@ def stamp(name: str) -> object:
         return _states(place)
     began = time.monotonic()
     last = _stamps.get(str(place))
-    if last is not None and began - last[0] < REST * last[1]:
+    if last is not None and last[1] > QUICK and began - last[0] < REST * last[1]:
         return last[2]
     found = _states(place)
     _stamps[str(place)] = (time.monotonic(), time.monotonic() - began, found)
@@ -167,13 +170,18 @@ def _states(place: Path) -> object:
     try:
         if place.is_file():
             return _state(os.stat(place))
-        return tuple(
-            (path, _state(os.stat(path)))
-            for folder, _, files in os.walk(place, followlinks=False)
-            for path in (os.path.join(folder, file) for file in sorted(files))
-            if os.path.exists(path)
-        )
-    except OSError:  # it is missing, or changes at this moment: whoever reads it says so
+        seen: set[str] = set()
+        digest = hashlib.sha256()
+        for folder, folders, files in os.walk(place, followlinks=True):
+            if (real := os.path.realpath(folder)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            for path in (os.path.join(folder, file) for file in sorted(files)):
+                with contextlib.suppress(FileNotFoundError):  # a link to nowhere, or what was removed just now
+                    digest.update(f"{path} {_state(os.stat(path))}".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+    except OSError:  # it is missing, or may not be read: whoever reads it says so
         return None
 
 

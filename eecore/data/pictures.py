@@ -41,9 +41,12 @@ def listing(folder: Path) -> tuple[list[Path], Counter[str]]:
     Hidden files and folders are no part of either.
     """
     found, others = [], Counter[str]()
+    around = os.path.realpath(folder)
     seen: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:  # a link to a folder around it
+        real = os.path.realpath(place)
+        if real in seen or (real != around and around.startswith(real.rstrip(os.sep) + os.sep)):
+            others["links to a folder around them, or linked before"] += 1
             folders.clear()
             continue
         seen.add(real)
@@ -52,6 +55,8 @@ def listing(folder: Path) -> tuple[list[Path], Counter[str]]:
             end = path.suffix.lower()
             if not path.exists():
                 others["links to what is not there"] += 1
+            elif not path.is_file():
+                others["pipes, sockets or devices"] += 1
             elif end in endings():
                 found.append(path)
             else:
@@ -74,7 +79,7 @@ def grey_bits(files: Sequence[Path]) -> int:
     def largest(path: Path) -> int:
         try:
             with Image.open(path) as image:
-                return int(np.asarray(image).max()) if image.mode.startswith("I;16") else -1
+                return int(np.asarray(image).max()) if raw.is_deep_grey(image) else -1
         except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
             return -1
 

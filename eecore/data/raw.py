@@ -85,7 +85,7 @@ def square(source: Any, side: int, bits: int = 16) -> np.ndarray:
 
     with source if isinstance(source, Image.Image) else Image.open(source) as opened:
         image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I;16"):
+        if is_deep_grey(image):
             image = Image.fromarray(np.minimum(np.asarray(image) >> (bits - 8), 255).astype(np.uint8))
         elif image.mode in ("I", "F"):
             raise ValueError(f"its mode {image.mode} has no fixed range; store it with 8 or 16 bits")
@@ -94,6 +94,14 @@ def square(source: Any, side: int, bits: int = 16) -> np.ndarray:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         image = ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BICUBIC)
         return np.asarray(image).transpose(2, 0, 1)
+
+
+def is_deep_grey(image: Any) -> bool:
+    """Whether a picture of Pillow's is grey with 16 bits; some forms of file come with 32, of which 16 are in use."""
+    if image.mode == "I":
+        low, high = image.getextrema()
+        return bool(low >= 0 and high < 2**16)
+    return bool(image.mode.startswith("I;16"))
 
 
 def words(text: str) -> list[str]:

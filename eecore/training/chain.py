@@ -8,6 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from eecore import data, models
+from eecore.errors import DataError
 from eecore.training import chance
 from eecore.training.chain_records import about, phase_record, progress_record, resumed
 from eecore.training.identity import prefix_keys
@@ -142,7 +143,7 @@ def _prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry | Non
 def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry | None, bar: Any, pace: Pace) -> Entry:
     assert run.phases is not None
     assert run.recipe is not None
-    phase, dataset = run.phases[i], data.load(run.dataset)
+    phase, dataset = run.phases[i], _loaded(run, keys)
     model = initial_model(run)
     if before is not None:
         model.load_state_dict(before[0])
@@ -181,6 +182,18 @@ def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry
     return tensors, {**about(run, keys[: i + 1]), "phases": phases}
 
 
+def _loaded(run: Run, keys: list[str]) -> data.Dataset:
+    """The data of a run, as they were when its keys were computed.
+
+    Raises:
+        DataError: the files have changed meanwhile: what follows would be stored as a result of the old ones.
+    """
+    dataset = data.load(run.dataset)
+    if prefix_keys(run) != keys:
+        raise DataError(f"{run.dataset} changed while it was trained on; leave its files alone and start the run again")
+    return dataset
+
+
 def _keep_state(run: Run, store: Store, key: str, progress: Progress, pace: Pace) -> None:
     """Store what to go on from where it is due, and stop where the time is up."""
     weights = {n.removeprefix("model."): t for n, t in progress.tensors.items() if n.startswith("model.")}
@@ -200,7 +213,7 @@ def _evaluate(run: Run, store: Store, keys: list[str], entry: Entry | None) -> N
             return
         entry = entry or store.get(keys[-1], "weights")
         assert entry is not None
-        dataset, model = data.load(run.dataset), initial_model(run)
+        dataset, model = _loaded(run, keys), initial_model(run)
         model.load_state_dict(entry[0])
         shape, kind = dataset.shape, dataset.kind
         with torch_settings(run.threads):
