@@ -464,8 +464,6 @@ def test_no_permission_is_one_line_and_loses_nothing(tmp_path, whole, forbidden,
     assert lines[-1].endswith(": Permission denied")
     begun = ("store: ", "data: ", "synthetic mlp_nano")
     assert all(line.startswith(begun) for line in lines[:-1]), "more than what came in, a bar and a line"
-        "more than what came in, a bar and a line"
-    )
     assert_same(Store(folder), SMALL, whole)
 
 
