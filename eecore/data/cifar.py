@@ -20,6 +20,7 @@ from eecore.data.splits import stratified
 from eecore.errors import DataError
 
 PIXELS = 3 * 32 * 32
+NAMES_10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CITATION = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images, University of Toronto"
 JPEG = "pixels that went through JPEG at quality 95, not the published ones"
 TOLERANCE = 1e-7  # of the published moments, which are printed with eight decimals
@@ -49,7 +50,7 @@ class Layout:
     copies: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def _info(name: str, title: str, classes: int) -> Info:
+def _info(name: str, title: str, classes: int, class_names: tuple[str, ...] = ()) -> Info:
     return Info(
         name=name,
         title=title,
@@ -62,11 +63,12 @@ def _info(name: str, title: str, classes: int) -> Info:
         note="50 000 published training images: 45 000 train, 5 000 validation, stratified; 10 000 test as published. "
         "Copies of JPEG quality 95 are read as well: `origin` of the data set says so.",
         augment="crop_flip",
+        class_names=class_names,
     )
 
 
 CIFAR10 = Layout(
-    info=_info("cifar10", "CIFAR-10", 10),
+    info=_info("cifar10", "CIFAR-10", 10, NAMES_10),
     archive=Archive(
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
         "c32a1d4ab5d03f1284b67883e8d87530",

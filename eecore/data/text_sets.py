@@ -38,6 +38,7 @@ TREC = Info(
     source="https://cogcomp.seas.upenn.edu/Data/QA/QC/",
     licence="not stated; research use",
     citation="Li and Roth 2002, Learning question classifiers, COLING",
+    class_names=QUESTIONS,
     note="5 452 published training questions: 4 952 train, 500 validation, stratified; 500 test as published. "
     "The 6 coarse classes. Cut after 23 words.",
 )
@@ -52,6 +53,7 @@ SST2 = Info(
     source="https://nlp.stanford.edu/sentiment/",
     licence="not stated; research use",
     citation="Socher et al. 2013, Recursive deep models for semantic compositionality over a sentiment treebank, EMNLP",
+    class_names=("negative", "positive"),
     note="67 349 training phrases, 872 validation (the published dev) and 1 821 test sentences, with classes. Training "
     "phrases are parts of training sentences. Cut after 47 words.",
 )
