@@ -53,7 +53,8 @@ def sweep_command(
         known = entries.get("datasets", DEFAULTS["datasets"])
         entries["datasets"] = [with_size(name, options.image_size) for name in known]
     runs, here = grid_runs(entries), Store(store)
-    say_what_came_in(here.folder, [run.dataset for run in runs])
+    if engine == "local" and scheduler is None:  # else whether there is such an engine comes first
+        say_what_came_in(here.folder, [run.dataset for run in runs])
     for result in sweep(runs, here, workers, engine=engine, scheduler=scheduler):
         console().print(measure_line(result), highlight=False)
     phases, distinct = shared_phases(runs)

@@ -55,7 +55,7 @@ def test_sweep_says_how_many_phases_were_shared(capsys, monkeypatch):
 
 def test_names_with_commas_are_in_quotes(capsys, monkeypatch, tmp_path):
     path = tmp_path / "a,b.npz"
-    np.savez(path, x=np.random.RandomState(0).randn(60, 1, 9).astype(np.float32), y=np.arange(60) % 3)
+    np.savez(path, x=np.random.RandomState(0).randn(60, 9).astype(np.float32), y=np.arange(60) % 3)
     words = ["--models", "mlp_nano", "--regimes", "joint", "--epochs", "1", "--workers", "1"]
     for said in (f'synthetic,"arrays:{path}"', f'["arrays:{path}", synthetic]'):
         status, out, err = run(capsys, monkeypatch, "sweep", "--datasets", said, *words)
@@ -68,7 +68,11 @@ def test_what_the_system_refuses_is_one_line(capsys, monkeypatch):
         raise OSError(28, "No space left on device", "/somewhere/file")
 
     monkeypatch.setattr("eecore.cli.train", full)
-    assert run(capsys, monkeypatch, "train", *FAST) == (1, "", "eecore: '/somewhere/file': No space left on device\n")
+    status, out, err = run(capsys, monkeypatch, "train", *FAST)
+    assert (status, out) == (1, "")
+    came_in, last = err.splitlines()[:-1], err.splitlines()[-1]
+    assert last == "eecore: '/somewhere/file': No space left on device"
+    assert [line.partition(":")[0] for line in came_in] == ["store", "data"]
 
 
 def test_runs_list_show_and_prune(capsys, monkeypatch):

@@ -262,7 +262,7 @@ def test_without_dask_there_is_one_line(tmp_path, monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else found(name))
     for scheduler in (None, "tcp://127.0.0.1:9"):
-        with pytest.raises(SettingError, match=r"engine: 'dask' needs packages .*eecore\[cluster\]"):
+        with pytest.raises(SettingError, match=r"engine: 'dask' needs packages .*\[cluster\]"):
             sweep(RUNS, Store(tmp_path), engine="dask", scheduler=scheduler, progress=False)
 
 
