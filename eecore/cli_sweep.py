@@ -12,7 +12,7 @@ from eecore.data.own import with_size
 from eecore.errors import SettingError, shown
 from eecore.grid_file import DEFAULTS, grid_runs, read_grid
 from eecore.training import Store, sweep
-from eecore.training.sweep import shared_phases
+from eecore.training.sweep import check_engine, shared_phases
 from eecore.values import read
 
 EXAMPLE = (
@@ -53,7 +53,8 @@ def sweep_command(
         known = entries.get("datasets", DEFAULTS["datasets"])
         entries["datasets"] = [with_size(name, options.image_size) for name in known]
     runs, here = grid_runs(entries), Store(store)
-    if engine == "local" and scheduler is None:  # else whether there is such an engine comes first
+    check_engine(engine, scheduler, workers)
+    if scheduler is None:  # else whether one answers comes first
         say_what_came_in(here.folder, [run.dataset for run in runs])
     for result in sweep(runs, here, workers, engine=engine, scheduler=scheduler):
         console().print(measure_line(result), highlight=False)

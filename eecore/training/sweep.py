@@ -92,7 +92,7 @@ def sweep(
         TrainingError: of the first run that fails; what the others finished is kept.
     """
     store = store or Store()
-    _check_engine(engine, scheduler, workers)
+    check_engine(engine, scheduler, workers)
     if engine == "dask":
         from eecore.training.on_dask import sweep_on_dask  # an optional library
 
@@ -102,7 +102,12 @@ def sweep(
     return [train(run, store, progress) for run in runs]
 
 
-def _check_engine(engine: str, scheduler: str | None, workers: int | None) -> None:
+def check_engine(engine: str, scheduler: str | None, workers: int | None) -> None:
+    """Stop where the arguments of `sweep` do not fit each other.
+
+    Raises:
+        SettingError: see `sweep`.
+    """
     choose("engine", engine, ENGINES)
     if workers is not None and workers < 1:
         raise SettingError(f"workers: expected an integer of at least 1, got {workers}")
