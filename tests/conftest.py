@@ -16,11 +16,20 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 install_import_hook("eecore", "beartype.beartype")
 torch.set_num_threads(1)
 
+from eecore.data import registry  # noqa: E402  behind the hook, so that its shapes are checked too
+
 
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path_factory, monkeypatch):
     """No test reads or writes the store of whoever runs it."""
     monkeypatch.setenv("EECORE_STORE", str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(autouse=True)
+def _own_names():
+    """Own data of one test may be called as those of another one that ran in the same process."""
+    yield
+    registry._labels.clear()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Models: a table of all of them, the ways to run one, where exits lie, what the seed fixes, what is refused."""
 
 import importlib.util
+import re
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from eecore import models
-from eecore.errors import SettingError
+from eecore.errors import SettingError, how_to_install
 from eecore.models import heads
 from eecore.models.backbone import Backbone
 from eecore.models.placement import place
@@ -114,7 +115,8 @@ def test_table_of_optional_models(name):
     if importlib.util.find_spec(MODULE[extra]):
         check_row(name, row)
     else:
-        with pytest.raises(SettingError, match=rf"^{MODULE[extra]}: cannot be .*: pip install 'eecore\[{extra}\]'$"):
+        how = re.escape(how_to_install(extra))
+        with pytest.raises(SettingError, match=rf"^{MODULE[extra]}: cannot be .*: {how}$"):
             models.describe(name, **data_of(name))
 
 
