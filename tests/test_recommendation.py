@@ -396,7 +396,7 @@ def own(tmp_path_factory):
     folder = tmp_path_factory.mktemp("own")
     stream = np.random.RandomState(0)
     y = np.arange(120) % 3
-    np.savez(folder / "mine.npz", x=(stream.randn(120, 1, 12) + y[:, None, None]).astype(np.float32), y=y)
+    np.savez(folder / "mine.npz", x=(stream.randn(120, 12) + y[:, None]).astype(np.float32), y=y)
     name, store = f"arrays:{folder / 'mine.npz'}", Store(folder / "store")
     about = [[name], ["mlp_nano"], ["disjoint", "joint", "mixed", "joint_long"]]
     runs = grid(*about, [0, 1], epochs=2)
