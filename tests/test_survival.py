@@ -476,7 +476,8 @@ def test_a_file_that_may_not_be_read_is_no_damage_but_one_line(tmp_path, whole, 
     file.chmod(0)
     status, lines = command_as_anyone(tmp_path / "told", *TRAIN, "--store", folder)
     file.chmod(0o644)
-    assert (status, lines) == (1, [f"eecore: cannot read {file}: Permission denied"])
+    assert (status, lines[-1]) == (1, f"eecore: cannot read {file}: Permission denied")
+    assert [line.partition(":")[0] for line in lines[:-1]] == ["store", "data"]
     assert_same(Store(folder), SMALL, whole)
 
 
