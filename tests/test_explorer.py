@@ -13,7 +13,6 @@ from eecore import data
 from eecore.errors import SettingError
 from eecore.evidence import interval
 from eecore.inference import budget_table, exit_taken, outcome, score
-from eecore.inference.curve import even_thresholds
 from eecore.pages import explorer, explorer_page, explorer_pictures
 from eecore.pages.explorer import BUDGETS, THRESHOLDS, explored
 from eecore.training import Store, grid, sweep
@@ -104,11 +103,11 @@ def test_pictures_leave_within_budgets_as_their_own_network_does(results, conten
     for regime in cell_of(content, "digits")["regimes"]:
         run = runs_of(results, "digits", regime["label"])[0]
         scores = score(run.test_logits)
-        costs = [outcome(run.validation_logits, run.validation_labels, run.macs, t)["macs"] for t in even_thresholds()]
+        known = (run.validation_logits, run.validation_labels)
+        chosen = budget_table(*known, *known, run.macs, run.backbone_macs, budgets=BUDGETS)
+        chosen = chosen[chosen["choice"] == "validation"]["threshold"].tolist()
         for row in range(regime["budget"]["skip"], len(BUDGETS)):
-            limit = BUDGETS[row] * run.backbone_macs
-            threshold = max(t for t, cost in zip(even_thresholds(), costs, strict=True) if cost <= limit)
-            taken = exit_taken(scores, threshold)[samples].tolist()
+            taken = exit_taken(scores, chosen[row])[samples].tolist()
             assert [leaves(regime["pictures"], "budget", row, i) for i in range(len(samples))] == taken
 
 

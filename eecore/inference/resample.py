@@ -2,8 +2,8 @@
 
 Axes: K exits, N validation samples, M test samples, C classes, T thresholds, R draws, n samples of a draw.
 
-A threshold is chosen by cost alone, and cost by who leaves where. So the exits that N samples take at T thresholds are
-looked up once; how many of a draw take each of them is a matrix product with the draw's members, an integer.
+A threshold is chosen by cost alone, and cost by who leaves where: how many of a draw have left by an exit at each of T
+thresholds is looked up among its sorted scores.
 """
 
 import itertools
@@ -17,7 +17,7 @@ from torch import Tensor
 from eecore.errors import SettingError
 from eecore.inference.budget import BUDGETS, budget_shares, solve_draws
 from eecore.inference.checks import Number, Numbers, check_macs
-from eecore.inference.curve import curve, even_thresholds, score_and_correct
+from eecore.inference.curve import candidates, curve, score_and_correct
 from eecore.inference.protocol import Rule
 from eecore.inference.rules import score
 from eecore.inference.targets import leaving_at
@@ -56,8 +56,8 @@ def resampled_budgets(
 ) -> pd.DataFrame:
     """Test accuracy and cost of thresholds that were chosen on n of the validation samples, draw by draw.
 
-    Two methods: "one threshold" for all exits, the largest of 100 even ones whose mean cost on the draw is within the
-    budget, as "validation" of `budget_table`; "one per exit", as `solve` finds them on the draw.
+    Two methods: "one threshold" for all exits, the largest of those of `budget_table` whose mean cost on the draw is
+    within the budget, as its "validation"; "one per exit", as `solve` finds them on the draw.
 
     Args:
         validation_logits: of the samples to draw from. Their labels are not needed: a budget is a cost.
@@ -80,15 +80,18 @@ def resampled_budgets(
     if not sizes or not all(1 <= n <= total for n in sizes):
         raise SettingError(f"sizes: expected integers from 1 to the {total} samples that there are, got {list(sizes)}")
     scores, correct = score_and_correct(test_logits, test_labels, rule)
-    on_test, cost = curve(test_logits, test_labels, macs, rule), check_macs(macs, len(scores))
-    highest, limits = certainty.cummax(dim=0).values, np.asarray(budgets, dtype=np.float64) * backbone_macs
+    cost = check_macs(macs, len(scores))
+    limits = np.asarray(budgets, dtype=np.float64) * backbone_macs
     orders = draws(total, resamples, seed)
     rows: list[tuple[np.ndarray, ...]] = []
     for n in sizes:
         members = torch.as_tensor(orders[: 1 if n == total else resamples, :n])
-        mean_cost, drawn = _costs(highest, members, cost), certainty[:, members].transpose(0, 1).contiguous()
+        drawn = certainty[:, members].transpose(0, 1).contiguous()
+        given = candidates(drawn)
+        mean_cost = _costs(drawn.cummax(dim=1).values, torch.tensor(given, dtype=drawn.dtype), cost)
         for limit in limits:
-            rows.append(_one(mean_cost, limit, on_test))
+            chosen = _largest_within(mean_cost, given, limit)
+            rows.append(_one(chosen, (test_logits, test_labels, macs, rule)))
             shares = budget_shares(cost, limit) if limit >= cost[0] else None
             thresholds = None if shares is None else solve_draws(drawn, shares)
             rows.append(_per_exit(thresholds, len(members), scores, correct, cost))
@@ -107,26 +110,33 @@ def _frame(rows: list[tuple[np.ndarray, ...]], sizes: Sequence[int], budgets: Se
     return pd.DataFrame({**names, "draw": np.concatenate([np.arange(n) for n in counts]), **dict(values)})
 
 
-def _costs(highest: Float[Tensor, "K N"], members: Int[Tensor, "R n"], cost: np.ndarray) -> np.ndarray:
-    """Mean cost of each draw at each of 100 even thresholds, (R, T). Counts below 2^24 are exact in float32.
+def _costs(highest: Float[Tensor, "R K n"], limits: Float[Tensor, "R T"], cost: np.ndarray) -> np.ndarray:
+    """Mean cost of each draw at each of its thresholds, (R, T).
 
     A sample has left by an exit where its highest score so far passes the threshold; by the last one everyone has.
-    Exit by exit, as a table of T x K x N would take more memory than the logits.
     """
-    limits = torch.as_tensor(even_thresholds(), dtype=highest.dtype)[:, None]  # compared in the type of the scores
-    chosen = torch.zeros(len(members), highest.shape[1]).scatter_(1, members, 1.0)
-    left = [(sure > limits).float() @ chosen.T for sure in highest[:-1]]  # (T, R) of each exit
-    left.append(torch.full((len(limits), len(members)), float(members.shape[1])))
-    counts = torch.stack(left, dim=2).transpose(0, 1).double().numpy()  # (R, T, K)
-    return np.diff(counts, axis=2, prepend=0.0) @ cost / members.shape[1]
+    samples = highest.shape[2]
+    ranked = highest.sort(dim=2).values
+    left = [samples - torch.searchsorted(ranked[:, k].contiguous(), limits, right=True) for k in range(len(cost) - 1)]
+    counts = torch.stack([*left, torch.full(limits.shape, samples)], dim=2).double().numpy()  # (R, T, K)
+    return np.diff(counts, axis=2, prepend=0.0) @ cost / samples
 
 
-def _one(mean_cost: np.ndarray, limit: float, on_test: pd.DataFrame) -> tuple[np.ndarray, ...]:
-    """The largest threshold within the budget for each draw, and what it gives on test: accuracy, macs."""
-    within = mean_cost <= limit
+def _largest_within(mean_cost: np.ndarray, limits: np.ndarray, budget: float) -> np.ndarray:
+    """The largest threshold of each draw whose cost is within the budget, (R,); NaN where none is."""
+    within = mean_cost <= budget
     last = within.shape[1] - 1 - within[:, ::-1].argmax(axis=1)
-    columns = (on_test[name].to_numpy()[last] for name in ("threshold", "accuracy", "macs"))
-    return tuple(np.where(within.any(axis=1), column, np.nan) for column in columns)
+    return np.where(within.any(axis=1), np.take_along_axis(limits, last[:, None], axis=1)[:, 0], np.nan)
+
+
+def _one(thresholds: np.ndarray, test: tuple[Tensor, Tensor, Numbers, Rule]) -> tuple[np.ndarray, ...]:
+    """Each draw's threshold, and what it gives on test: accuracy, macs."""
+    out = np.full((3, len(thresholds)), np.nan)
+    there = ~np.isnan(thresholds)
+    if there.any():
+        on_test = curve(*test, thresholds[there])
+        out[:, there] = on_test[["threshold", "accuracy", "macs"]].to_numpy().T
+    return tuple(out)
 
 
 def _per_exit(

@@ -17,7 +17,7 @@ from eecore import data, inference
 from eecore.errors import SettingError
 from eecore.evidence import half_width
 from eecore.inference import Rule
-from eecore.inference.curve import even_thresholds
+from eecore.inference.curve import candidates
 from eecore.inference.rules import score_and_prediction
 from eecore.pages.explorer_pictures import chosen_samples, pictures
 from eecore.pages.samples import cells
@@ -117,7 +117,8 @@ def _regime(name: str, runs: Sequence[Result], rule: Rule, samples: Sequence[int
 
 def _within(run: Result, rule: Rule) -> np.ndarray:
     """For each budget the threshold chosen on validation, as in `inference.budget_table`."""
-    points = inference.curve(run.validation_logits, run.validation_labels, run.macs, rule, even_thresholds())
+    given = candidates(score_and_prediction(run.validation_logits, rule)[0])
+    points = inference.curve(run.validation_logits, run.validation_labels, run.macs, rule, given)
     return np.array([inference.choose_threshold(points, budget * run.backbone_macs) for budget in BUDGETS])
 
 
