@@ -3,6 +3,7 @@
 Axes: B batch, S tokens, D features. Tests marked `transformers` need the extra "text"; the others must hold without.
 """
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from eecore.errors import SettingError
 from eecore.models import bert
 from eecore.special import FIRST, PADDING, SEPARATOR
 from eecore.training import Phase, Recipe, Run, bert_weights, initial_model, pretrained, train
+from eecore.training.identity import identity
 
 VOCABULARY = 40
 DATA = {"kind": "tokens", "shape": (12,), "classes": 5, "vocabulary": VOCABULARY}
@@ -66,9 +68,7 @@ def test_names_are_listed_and_nothing_is_imported() -> None:
     assert done.stdout.strip() == "['bert_nano', 'bert_base'] False"
 
 
-@pytest.mark.parametrize(
-    "call", [build, lambda: models.source_modules("bert_nano"), lambda: models.describe("bert_base", **DATA)]
-)
+@pytest.mark.parametrize("call", [build, lambda: models.describe("bert_base", **DATA)])
 def test_without_transformers_one_line_says_what_to_install(call, uninstalled) -> None:
     with pytest.raises(
         SettingError, match=r"^transformers: cannot be imported.*pip install -c constraints.txt -e '\.\[text\]'$"
@@ -204,10 +204,10 @@ def test_dropout_is_on_in_training_and_off_otherwise(monkeypatch) -> None:
 
 
 @needs_transformers
-def test_the_source_of_the_library_is_part_of_a_run() -> None:
-    names = [module.__name__ for module in models.source_modules("bert_nano")]
-    assert names[:3] == ["eecore.models.bert", bert.LIBRARY, bert.ATTENTION]
-    assert not any("transformers" in module.__name__ for module in models.source_modules("text_nano"))
+def test_the_version_of_the_library_is_part_of_a_run() -> None:
+    run = Run(dataset="synthetic_text", model="bert_nano", regime="joint", epochs=1)
+    assert identity(run)["libraries"] == {"transformers": importlib.metadata.version("transformers")}
+    assert "libraries" not in identity(run.replace(model="text_nano"))
 
 
 def run(regime: str, epochs: int = 1, **settings: object) -> Run:

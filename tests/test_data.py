@@ -234,7 +234,7 @@ def test_stratified_is_fixed_and_touches_no_global_stream() -> None:
 
 
 def test_unknown_name_lists_the_known_and_the_nearest() -> None:
-    for call in (data.load, data.info, data.fetch, data.source_modules):
+    for call in (data.load, data.info, data.fetch, data.source_module):
         with pytest.raises(SettingError, match=r"did you mean 'mnist1d'\? Known: mnist1d, "):
             call("mnist1")
 
@@ -249,19 +249,13 @@ def test_register_as_function_and_decorator(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert data.names()[-1] == "toy"
     assert data.load("toy").info is info
-    assert data.source_modules("toy")[0] is sys.modules[__name__]
+    assert data.source_module("toy") is sys.modules[__name__]
     with pytest.raises(SettingError, match="registered already"):
         data.register(info, make)
     data.register(info, lambda: data.load("synthetic"), replace=True)
     with pytest.raises(DataError, match="calls itself synthetic"):
         data.load("toy")
     registry._load.cache_clear()
-
-
-def test_source_modules_are_named_by_content() -> None:
-    names = [module.__name__ for module in data.source_modules("mnist5k")]
-    shared = ["dataset", "hashes", "moments", "splits", "streamed"]
-    assert names == [f"eecore.data.{name}" for name in ("embedded", *shared)]
 
 
 def test_fetch_says_where_nothing_is_to_be_fetched() -> None:

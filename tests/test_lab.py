@@ -338,7 +338,7 @@ def test_a_long_history_is_thinned_and_keeps_its_ends(place):
 def test_a_record_says_where_it_is_from_and_is_small(place):
     path = do(place, place.plan())[1][0]
     record = json.loads(path.read_text())
-    assert {"commit", "source", "versions", "keys", "finished", "data", "machine"} <= set(record)
+    assert {"commit", "training_version", "versions", "keys", "finished", "data", "machine"} <= set(record)
     assert record["machine"]["device"] == "cpu"
     assert record["machine"]["utilisation"] is None
     assert path.stat().st_size < 40_000

@@ -500,18 +500,11 @@ def test_a_model_of_ones_own(monkeypatch):
     models.register("mine", make)
     model = small("mine")
     assert model(torch.randn(2, 1, 40)).shape == (2, 2, 10)
-    assert models.source_modules("mine")[0].__name__ == __name__
+    assert models.source_module("mine").__name__ == __name__
     with pytest.raises(SettingError, match="exists already; use replace=True"):
         models.register("mine", make)
     models.register("mine", lambda *data: make(*data), replace=True)
     assert small("mine").exits == model.exits
-
-
-def test_source_modules_hold_what_decides_a_model():
-    found = [module.__name__.rpartition(".")[2] for module in models.source_modules("vit_tiny")]
-    assert found[0] == "vit"
-    assert {"multi_exit", "heads", "placement"} <= set(found)
-    assert "resnet" not in found
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (32, 10), (8, 8, 8), (8, 7, 7), (8, 14, 14), (4, 8, 4), (4, 12, 6)])

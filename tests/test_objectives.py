@@ -14,7 +14,7 @@ from eecore import data, models
 from eecore.errors import SettingError
 from eecore.training import Phase, Recipe, Run, Store, phases_of, regimes, train
 from eecore.training.costs import phase_macs
-from eecore.training.identity import identity, prefix_keys
+from eecore.training.identity import prefix_keys
 from eecore.training.loop import train_phase
 from eecore.training.moving import Moving
 from eecore.training.objectives import (
@@ -440,20 +440,6 @@ def test_the_backbone_alone_is_one_run_under_all_objectives():
     assert one[0] == two[0]
     assert one[1] != two[1]
     assert prefix_keys(base.replace(regime="joint"))[0] != prefix_keys(other.replace(regime="joint"))[0]
-
-
-def test_plain_runs_do_not_depend_on_the_source_of_objectives(monkeypatch):
-    from eecore.training import identity as module
-
-    base = Run(dataset="synthetic", model="mlp_nano", regime="joint", epochs=1)
-    other = base.replace(recipe=Recipe(batch_size=16, gradients="pcgrad"))
-    before = identity(base)["source"], identity(other)["source"]
-    real = module.source_text
-    monkeypatch.setattr(
-        module, "source_text", lambda m: real(m) + ("pass" if m.__name__.endswith(".conflicts") else "")
-    )
-    assert identity(base)["source"] == before[0]
-    assert identity(other)["source"] != before[1]
 
 
 # -- what it costs ------------------------------------------------------------------------------------------------

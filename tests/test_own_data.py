@@ -99,7 +99,7 @@ def test_another_prefix_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> No
     assert data.load("toy:/a/b?column=2").info is info
     assert data.load("toy:/a/b?column=2") is data.load("toy:/a/../a/b?column=2")
     assert "toy:FILE" in data.own_forms()
-    assert data.source_modules("toy:/a/b")[0] is sys.modules[__name__]
+    assert data.source_module("toy:/a/b") is sys.modules[__name__]
     with pytest.raises(SettingError, match="'toy' is registered already"):
         data.register_own("toy", lambda name: info, lambda name: None, example="toy:FILE")
 

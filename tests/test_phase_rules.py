@@ -13,7 +13,6 @@ from eecore.data import Target
 from eecore.errors import SettingError
 from eecore.models import MultiExit
 from eecore.training import Phase, Recipe, Run, phases_of, regime, register_regime, sweep
-from eecore.training import identity as identities
 from eecore.training.costs import phase_macs
 from eecore.training.identity import prefix_keys
 from eecore.training.loop import train_phase
@@ -332,15 +331,6 @@ def test_regimes_share_the_prefixes_that_they_have_in_common_and_no_others():
     assert len(set(own)) == len(own)
     stricter = (Phase("all", 2, rule="gated", threshold=0.5),)
     assert keys("gated") != keys("gated", phases=stricter)
-
-
-def test_the_source_of_rules_counts_only_where_one_is_used(monkeypatch):
-    before = {name: keys(name) for name in ("full", "detached", "branch_wise")}
-    text, rules = identities.source_text, identities.phase_rules
-    monkeypatch.setattr(identities, "source_text", lambda m: "another" if m is rules else text(m))
-    assert keys("full") == before["full"]
-    assert keys("detached") != before["detached"]
-    assert keys("branch_wise") != before["branch_wise"]
 
 
 def test_a_phase_is_described_without_what_it_does_not_say():

@@ -120,7 +120,7 @@ def test_keys_follow_what_decides_the_result_and_nothing_else():
     assert prefix_keys(Run(**{**GOOD, "regime": "joint", "phases": RUN.phases})) == keys
     for change in ({"seed": 1}, {"threads": 2}, {"model": "vit_nano"}, {"dataset": "digits"}, {"exits": "every:2"}):
         assert prefix_keys(RUN.replace(**change))[0] != keys[0]
-    assert {"torch", "source", "data_fingerprint", "threads", "device"} <= set(identity(RUN))
+    assert {"torch", "training", "data_fingerprint", "threads", "device"} <= set(identity(RUN))
 
 
 GOOD = {"dataset": "synthetic", "model": "mlp_nano", "epochs": 2}
@@ -278,7 +278,8 @@ def test_the_record_says_how_it_was_made(tmp_path):
     result = train(RUN, Store(tmp_path), progress=False)
     record = result.record
     assert [phase["trains"] for phase in record["phases"]] == ["backbone", "all"]
-    assert all(phase["macs"] > 0 and phase["seconds"] > 0 and phase["steps"] > 0 for phase in record["phases"])
+    assert min(result.phase_macs) > 0
+    assert all(phase["seconds"] > 0 and phase["steps"] > 0 for phase in record["phases"])
     assert record["versions"]["torch"] == torch.__version__
     assert record["identity"]["threads"] == 1
     assert json.dumps(record)

@@ -300,12 +300,6 @@ def test_fingerprint_is_the_same_in_another_process() -> None:
     assert out.stdout.split() == [data.load("wordlang").fingerprint]
 
 
-def test_the_code_that_cuts_texts_is_part_of_a_runs_identity() -> None:
-    assert {tokens, text_reading, text_sets} <= set(data.source_modules("trec"))
-    assert {tokens, wordlang} <= set(data.source_modules("wordlang"))
-    assert tokens not in data.source_modules("digits")
-
-
 # ---- one's own file
 
 

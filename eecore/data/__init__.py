@@ -40,9 +40,9 @@ from eecore.data.registry import (
     present,
     register,
     register_own,
+    source_module,
     verify,
 )
-from eecore.data.sources import augmentation_modules, source_modules
 from eecore.data.splits import stratified
 from eecore.data.streamed import Pixels
 from eecore.data.synthetic import bayes_accuracy, best_error, make_synthetic, make_synthetic_regression
@@ -58,7 +58,6 @@ __all__ = [
     "Target",
     "assemble",
     "augment",
-    "augmentation_modules",
     "augmentations",
     "bayes_accuracy",
     "best_error",
@@ -79,7 +78,7 @@ __all__ = [
     "present",
     "register",
     "register_own",
-    "source_modules",
+    "source_module",
     "stratified",
     "verify",
 ]

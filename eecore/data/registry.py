@@ -2,9 +2,11 @@
 
 import difflib
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from eecore.data import own
 from eecore.data.dataset import Dataset, Info
@@ -225,6 +227,16 @@ def verify(name: str) -> None:
     """
     entry = entry_of(known("data", name))
     (entry.check or entry.make)()
+
+
+def source_module(name: str) -> ModuleType:
+    """The module that makes a data set.
+
+    Raises:
+        SettingError: no such name.
+    """
+    make = entry_of(known("data", name)).make
+    return sys.modules[getattr(make, "func", make).__module__]
 
 
 def entry_of(name: str) -> _Entry:

@@ -16,6 +16,7 @@ from eecore.lab.linear import linear_accuracy
 from eecore.lab.plan import Planned
 from eecore.provenance import commit
 from eecore.training import Result
+from eecore.training.costs import inference_costs
 
 RULES = {"classification": ("confidence", "entropy"), "regression": ("difference",)}  # by task
 EPOCHS = 40  # rows of a phase's history at most
@@ -44,17 +45,17 @@ def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> di
             "exits": list(made["exits"]),
             "macs": result.macs,
             "backbone_macs": result.backbone_macs,
-            "parameters": int(made["parameters"]),
+            "parameters": int(inference_costs(result.run)["parameters"]),
         },
         "exits": {split: _per_exit(result, split) for split in ("validation", "test")},
         "linear": _linear(result.run.dataset),
         "curves": {rule: _columns(_curve(result, rule)) for rule in rules},
         "budgets": {rule: _columns(_budgets(result, rule)) for rule in rules if classifies},
-        "training": [_phase(phase) for phase in made["phases"]],
+        "training": [_phase(*both) for both in zip(made["phases"], result.phase_macs, strict=True)],
         "machine": {"device": made["device"], "processor": made["processor"], **machine},
         "versions": made["versions"],
         "commit": commit(),
-        "source": made["identity"]["source"],
+        "training_version": made["identity"]["training"],
         "keys": made["prefix_keys"],
         "finished": made["finished"],
     }
@@ -115,12 +116,13 @@ def _columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
     return {str(name): column.tolist() for name, column in frame.items()}
 
 
-def _phase(phase: dict[str, Any]) -> dict[str, Any]:
+def _phase(phase: dict[str, Any], macs: int) -> dict[str, Any]:
     """A phase's cost, and its history at evenly spread epochs, the first and the last among them."""
     rows = phase["history"]
     kept = np.unique(np.linspace(0, len(rows) - 1, min(EPOCHS, len(rows))).round().astype(int)).tolist()
-    cost = ("trains", "epochs", "epochs_done", "steps", "macs", "seconds", "wall_seconds")
+    cost = ("trains", "epochs", "epochs_done", "steps", "seconds", "wall_seconds")
     return {
         **{name: phase[name] for name in cost},
+        "macs": macs,
         "history": {name: [rows[i][name] for i in kept] for name in rows[0]},
     }

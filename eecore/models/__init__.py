@@ -11,20 +11,12 @@ from types import ModuleType
 
 from eecore.errors import SettingError, choose
 from eecore.models import (
-    backbone,
     bert,
     construct,
     cost,
     efficientnet,
-    heads,
-    heads_cascade,
-    heads_conv,
-    heads_pooled,
-    layers,
     mlp,
     msdnet,
-    multi_exit,
-    placement,
     resnet,
     text,
     vit,
@@ -36,16 +28,19 @@ from eecore.models.multi_exit import MultiExit, rows
 
 __all__ = [
     "Backbone",
+    "Maker",
     "MultiExit",
     "backbone_macs",
     "build",
     "describe",
     "exit_macs",
     "head_macs",
+    "libraries",
+    "maker",
     "names",
     "register",
     "rows",
-    "source_modules",
+    "source_module",
 ]
 
 _MAKERS: dict[str, Maker] = {}
@@ -169,16 +164,27 @@ def describe(
     }
 
 
-def source_modules(name: str) -> list[ModuleType]:
-    """Modules that decide what `build(name, ...)` makes: the family's own, its library's, and those that all share.
+def maker(name: str) -> Maker:
+    """What makes the networks of this name.
 
     Raises:
-        SettingError: the name is not known, or the library that makes this model is missing.
+        SettingError: the name is not known.
     """
-    family = sys.modules[_MAKERS[choose("model", name, _MAKERS)].__module__]
-    foreign = bert.foreign_modules() if family is bert else []
-    of_heads = [heads, heads_cascade, heads_conv, heads_pooled]
-    return [family, *foreign, backbone, construct, cost, *of_heads, layers, multi_exit, placement]
+    return _MAKERS[choose("model", name, _MAKERS)]
+
+
+def source_module(name: str) -> ModuleType:
+    """The module of `maker`."""
+    return sys.modules[maker(name).__module__]
+
+
+def libraries(name: str) -> tuple[str, ...]:
+    """Libraries beside torch that decide what a network of this name computes.
+
+    Raises:
+        SettingError: the name is not known.
+    """
+    return ("transformers",) if source_module(name) is bert else ()
 
 
 for _family in (resnet, msdnet, efficientnet, vit, mlp, text, bert):

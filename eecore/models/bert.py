@@ -10,7 +10,6 @@ weights a file to start from.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from torch import Tensor, nn
@@ -140,12 +139,3 @@ def backbone(name: str, kind: str, shape: Sequence[int]) -> Backbone:
     network = transformers.BertModel(config, add_pooling_layer=False)
     layers = tuple(Layer(layer) for layer in network.encoder.layer)
     return Backbone(Embedding(network.embeddings), layers, "tokens")
-
-
-def foreign_modules() -> list[ModuleType]:
-    """Modules of transformers whose source decides what a BERT computes.
-
-    Raises:
-        SettingError: transformers is missing.
-    """
-    return [library(name, "'eecore[text]'") for name in (LIBRARY, ATTENTION)]

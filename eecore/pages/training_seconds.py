@@ -25,10 +25,11 @@ def epoch_seconds(results: Iterable[Result]) -> pd.DataFrame:
     rows, seen = [], set()
     for result in results:
         about = {name: result.labels_of_run[name] for name in ("dataset", "model")}
-        for key, phase in zip(result.record["prefix_keys"], result.record["phases"], strict=True):
+        phases = zip(result.record["prefix_keys"], result.record["phases"], result.phase_macs, strict=True)
+        for key, phase, total in phases:
             if key not in seen:
                 seen.add(key)
-                macs = phase["macs"] / phase["epochs_done"]
+                macs = total / phase["epochs_done"]
                 rows += [
                     {**about, "trains": phase["trains"], "seconds": e["seconds"], "macs": macs}
                     for e in phase["history"]

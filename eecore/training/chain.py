@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from eecore import data, models
+from eecore import data
 from eecore.errors import DataError
 from eecore.training import chance
 from eecore.training.chain_records import about, phase_record, progress_record, resumed
@@ -176,7 +176,7 @@ def _train_prefix(run: Run, store: Store, keys: list[str], i: int, before: Entry
         on_epoch=keep,
         keeps=keeps,
     )
-    done = phase_record(run, phase, model, progress, len(dataset.train), time.perf_counter() - began)
+    done = phase_record(run, phase, progress, len(dataset.train), time.perf_counter() - began)
     phases = [*(before[1]["phases"] if before else []), done]
     tensors = {name: t.detach().clone() for name, t in model.state_dict().items()}
     return tensors, {**about(run, keys[: i + 1]), "phases": phases}
@@ -207,7 +207,7 @@ def _keep_state(run: Run, store: Store, key: str, progress: Progress, pace: Pace
 
 
 def _evaluate(run: Run, store: Store, keys: list[str], entry: Entry | None) -> None:
-    """Logits of every exit on validation and test, and what each exit costs, stored beside the weights."""
+    """Logits of every exit on validation and test, stored beside the weights."""
     with store.lock(keys[-1]):
         if store.has(keys[-1], "logits"):
             return
@@ -215,17 +215,10 @@ def _evaluate(run: Run, store: Store, keys: list[str], entry: Entry | None) -> N
         assert entry is not None
         dataset, model = _loaded(run, keys), initial_model(run)
         model.load_state_dict(entry[0])
-        shape, kind = dataset.shape, dataset.kind
         with torch_settings(run.threads):
             logits = {
                 "validation_logits": split_logits(model, dataset.validation, device=run.device),
                 "test_logits": split_logits(model, dataset.test, device=run.device),
             }
         labels = {"validation_labels": dataset.validation.y, "test_labels": dataset.test.y}
-        costs = {
-            "exit_macs": models.exit_macs(model, shape, kind),
-            "backbone_macs": models.backbone_macs(model, shape, kind),
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "exits": list(model.exits),
-        }
-        store.put(keys[-1], "logits", {**logits, **labels}, {**entry[1], **costs})
+        store.put(keys[-1], "logits", {**logits, **labels}, {**entry[1], "exits": list(model.exits)})

@@ -8,11 +8,8 @@ import numpy
 import safetensors
 import torch
 
-from eecore import data, models
-from eecore.training.costs import phase_macs
 from eecore.training.identity import identity
 from eecore.training.loop import Progress
-from eecore.training.objectives.names import SEPARATE
 from eecore.training.phases import Phase
 from eecore.training.settings import Run
 from eecore.training.store import Store
@@ -36,32 +33,14 @@ def resumed(store: Store, key: str) -> Progress | None:
     return Progress(record["epoch"], tensors, record["history"], best, record["waited"])
 
 
-def phase_record(
-    run: Run, phase: Phase, model: models.MultiExit, progress: Progress, samples: int, wall: float
-) -> dict[str, Any]:
-    """What is written of a finished phase: what it trained, what it cost, its history; `wall` in seconds."""
-    info = data.info(run.dataset)
+def phase_record(run: Run, phase: Phase, progress: Progress, samples: int, wall: float) -> dict[str, Any]:
+    """What is written of a finished phase: what it trained, how long, its history; `wall` in seconds."""
     assert run.recipe is not None
-    size = min(run.recipe.batch_size, samples)
-    steps = progress.epoch * (samples // size)
-    macs = phase_macs(
-        model,
-        info.shape,
-        info.kind,
-        phase=phase,
-        epochs=progress.epoch,
-        steps=steps,
-        batch=size,
-        cached_samples=samples if run.fixed_inputs else None,
-        separate=run.recipe.gradients in SEPARATE,
-        teacher=run.recipe.distillation is not None,
-        weighed=run.recipe.weights == "l2w",
-    )
+    steps = progress.epoch * (samples // min(run.recipe.batch_size, samples))
     return {
         **phase.described(),
         "epochs_done": progress.epoch,
         "steps": steps,
-        "macs": macs,
         "seconds": sum(row["seconds"] for row in progress.history),
         "wall_seconds": wall,
         "history": progress.history,

@@ -1,12 +1,65 @@
 """What a phase costs, in multiply-adds: the measure in which regimes are compared at equal training cost."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from eecore import data, models
 from eecore.models import MultiExit
 from eecore.models.cost import of_heads, trace
+from eecore.training.objectives.names import SEPARATE
 from eecore.training.objectives.sample_weights import HIDDEN
 from eecore.training.phase_rules import branch_parts, moving_parts
 from eecore.training.phases import UNFREEZING, Phase
+from eecore.training.settings import Run
+
+
+def inference_costs(run: Run) -> dict[str, Any]:
+    """Multiply-adds of the network of a run: macs to each exit, backbone_macs, and parameters."""
+    return _described(models.maker(run.model), run.model, tuple(run.network.items()))
+
+
+@functools.lru_cache(maxsize=1000)
+def _described(maker: models.Maker, name: str, network: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """By the function that makes it: a name can be given to another one."""
+    return models.describe(name, **dict(network))
+
+
+def training_costs(run: Run, done: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Multiply-adds of the phases of a run.
+
+    Args:
+        run: its settings.
+        done: what its record says of each phase: epochs_done and steps.
+    """
+    assert run.phases is not None
+    assert run.recipe is not None
+    samples = len(data.load(run.dataset).train)
+    about = {
+        "batch": min(run.recipe.batch_size, samples),
+        "cached_samples": samples if run.fixed_inputs else None,
+        "separate": run.recipe.gradients in SEPARATE,
+        "teacher": run.recipe.distillation is not None,
+        "weighed": run.recipe.weights == "l2w",
+    }
+    network, maker = tuple(run.network.items()), models.maker(run.model)
+    return [
+        _of_phase(
+            *(maker, run.model, network),
+            phase=phase,
+            epochs=part["epochs_done"],
+            steps=part["steps"],
+            **about,
+        )
+        for phase, part in zip(run.phases, done, strict=True)
+    ]
+
+
+@functools.lru_cache(maxsize=1000)
+def _of_phase(maker: models.Maker, name: str, network: tuple[tuple[str, Any], ...], **about: Any) -> int:
+    known = dict(network)
+    return phase_macs(models.build(name, **known, device="meta"), known["shape"], known["kind"], **about)
+
 
 FORWARD, THROUGH, LEARNS = 1, 2, 3  # run; differentiated for what lies below; its own parameters too
 

@@ -3,19 +3,22 @@
 import ast
 import functools
 import hashlib
+import importlib.metadata
 import inspect
 import json
+import sys
 from types import ModuleType
 from typing import Any
 
 import torch
 
 from eecore import data, models
-from eecore.training import lengths, loop, losses, moving, optim, parallel, phase_rules, pretrained, together
-from eecore.training.objectives import branches, conflicts, distillation, mean, objective, sample_weights, weights
-from eecore.training.phases import Phase
+from eecore.training import pretrained
+from eecore.training.recipe import Recipe
 from eecore.training.session import parse, session_source
 from eecore.training.settings import Run
+
+TRAINING = 1  # raised by hand where training gives other bits than before; tests/golden.py holds what it gives
 
 
 def source_text(module: ModuleType) -> str:
@@ -24,7 +27,7 @@ def source_text(module: ModuleType) -> str:
     A notebook has no file: what its cells have defined so far counts.
 
     Example:
-        >>> "written out" in source_text(loop)
+        >>> "raised by hand" in source_text(sys.modules[Run.__module__])
         False
     """
     in_session = module.__name__ == "__main__" and not getattr(module, "__file__", None)
@@ -52,16 +55,10 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def _source_digest(run: Run) -> str:
-    assert run.recipe is not None
-    ours = {loop, losses, moving, optim, mean, *data.augmentation_modules()}
-    if run.recipe.has_objective:
-        ours |= {branches, conflicts, distillation, objective, sample_weights, weights}
-    deciding = {*ours, *models.source_modules(run.model), *data.source_modules(run.dataset)}
-    deciding |= {pretrained} if run.pretrained else set()
-    deciding |= {lengths} if run.recipe.batches == "by_length" else set()
-    deciding |= {parallel, together} if run.processes > 1 else set()
-    return _digest(sorted(source_text(module) for module in deciding))
+def own_modules(run: Run) -> tuple[str, ...]:
+    """Modules outside eecore that define the model or the data of a run; another process imports them first."""
+    defining = {models.source_module(run.model).__name__, data.source_module(run.dataset).__name__}
+    return tuple(sorted(name for name in defining if name.partition(".")[0] != "eecore"))
 
 
 def identity(run: Run) -> dict[str, Any]:
@@ -69,11 +66,16 @@ def identity(run: Run) -> dict[str, Any]:
 
     The regime's name is not in it: two regimes that begin with the same phases share that prefix. Own data have their
     short name here: their content counts, not the folder in which they happen to lie. Weights to start from count by
-    their checksum, not by their file's name.
+    their checksum, not by their file's name. What this library does counts by its version, `TRAINING`; what its user
+    defined counts by its source.
     """
     assert run.recipe is not None
     given: dict[str, Any] = {"pretrained": pretrained.checksum(run.pretrained)} if run.pretrained else {}
     given |= {"processes": run.processes} if run.processes > 1 else {}
+    own = [source_text(sys.modules[name]) for name in own_modules(run)]
+    given |= {"own": _digest(sorted(own))} if own else {}
+    libraries = {name: importlib.metadata.version(name) for name in models.libraries(run.model)}
+    given |= {"libraries": libraries} if libraries else {}
     return {
         **given,
         "dataset": data.info(run.dataset).name,
@@ -87,7 +89,7 @@ def identity(run: Run) -> dict[str, Any]:
         "threads": run.threads,
         "device": torch.device(run.device).type,
         "torch": torch.__version__,
-        "source": _source_digest(run),
+        "training": TRAINING,
     }
 
 
@@ -98,19 +100,15 @@ def prefix_keys(run: Run) -> list[str]:
         As many keys as phases, 20 hexadecimal digits each.
     """
     assert run.phases is not None
-    assert run.recipe is not None
-    known = alone = identity(run)
-    if run.recipe.has_objective:  # which has no effect where the backbone is trained alone: that prefix is shared
-        alone = identity(run.replace(recipe=run.recipe.without_objective(), phases=run.phases))
+    return keys_of(identity(run), [phase.described() for phase in run.phases])
+
+
+def keys_of(known: dict[str, Any], phases: list[dict[str, Any]]) -> list[str]:
+    """`prefix_keys` from an identity and the described phases."""
+    recipe = Recipe(**known["recipe"]).without_objective().model_dump()
+    alone = {**known, "recipe": recipe}  # an objective has no effect where the backbone is trained alone: shared
     keys = []
-    for i in range(len(run.phases)):
-        chain = [_described(phase) for phase in run.phases[: i + 1]]
-        only_backbone = all(phase.trains == "backbone" for phase in run.phases[: i + 1])
-        keys.append(_digest({**(alone if only_backbone else known), "phases": chain})[:20])
+    for i in range(len(phases)):
+        only_backbone = all(phase["trains"] == "backbone" for phase in phases[: i + 1])
+        keys.append(_digest({**(alone if only_backbone else known), "phases": phases[: i + 1]})[:20])
     return keys
-
-
-def _described(phase: Phase) -> dict[str, Any]:
-    """What decides a phase; the source of rules counts where one is used, so that other runs do not depend on it."""
-    ruled = {} if phase.is_plain else {"source": _digest(source_text(phase_rules))}
-    return {**phase.described(), **ruled}

@@ -3,7 +3,7 @@
 A prefix of a chain is one task. Its continuations depend on it, and so does the task that evaluates a run that ends
 there. What a task makes goes to the store, as everywhere; between tasks goes nothing but their order. Hence a worker
 may die at any moment: its task is given to another one, which goes on at the last stored epoch. Workers on other
-machines need the same folder as their store, the same version of torch and the same source of eecore; a task checks
+machines need the same folder as their store, the same version of torch and of eecore; a task checks
 all of them before it trains.
 
 Nothing here is imported before it is asked for, so that Dask stays optional.
@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 
 from eecore.errors import SettingError, TrainingError
 from eecore.training.chain import is_stored, stored_phases, train, train_prefix
-from eecore.training.identity import prefix_keys
+from eecore.training.identity import own_modules, prefix_keys
 from eecore.training.scheduler import local_cluster, reached
 from eecore.training.settings import Run
 from eecore.training.store import Store
-from eecore.training.sweep import own_modules
 from eecore.training.watching import watched
 
 _one_at_a_time = threading.Lock()  # torch's random state belongs to a whole process, which may have several threads

@@ -16,6 +16,7 @@ from eecore.errors import DataError, SettingError, StoreError, shown
 from eecore.metrics import MEASURES, mean_squared_error, pearson
 from eecore.shapes import Float, Int
 from eecore.training import pretrained
+from eecore.training.costs import inference_costs, training_costs
 from eecore.training.phases import Phase
 from eecore.training.recipe import Recipe
 from eecore.training.settings import Run
@@ -79,7 +80,7 @@ class Result:
         validation_logits, test_logits: (K, N, C) float16; for regression (K, N, 1), or (K, N, 2) with a log variance,
             float32.
         validation_labels, test_labels: (N,), classes or the right numbers.
-        record: settings, history of every phase, costs, versions, seconds.
+        record: settings, history of every phase, versions, seconds.
         remake: trains the phases up to a number of them again, where their weights were lost; None: nobody can.
     """
 
@@ -96,17 +97,22 @@ class Result:
     @property
     def macs(self) -> list[int]:
         """Multiply-adds per sample to each exit, heads passed on the way included."""
-        return list(self.record["exit_macs"])
+        return list(inference_costs(self.run)["macs"])
 
     @property
     def backbone_macs(self) -> int:
         """Multiply-adds per sample of the plain network: stem, blocks, last head."""
-        return int(self.record["backbone_macs"])
+        return int(inference_costs(self.run)["backbone_macs"])
 
     @property
     def training_macs(self) -> int:
         """Multiply-adds of the whole training."""
-        return sum(phase["macs"] for phase in self.record["phases"])
+        return sum(self.phase_macs)
+
+    @functools.cached_property
+    def phase_macs(self) -> list[int]:
+        """Multiply-adds of each phase of the training."""
+        return training_costs(self.run, self.record["phases"])
 
     @property
     def training_seconds(self) -> float:

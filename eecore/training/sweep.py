@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 
-from eecore import data, models
 from eecore.errors import SettingError, choose
 from eecore.training.chain import is_stored, train
 from eecore.training.children import deaf, end_with_parent, ended_at_once
-from eecore.training.identity import prefix_keys
+from eecore.training.identity import own_modules, prefix_keys
 from eecore.training.result import Result
 from eecore.training.settings import Run
 from eecore.training.store import Store, worker_slots
@@ -132,12 +131,6 @@ def _sweep_locally(runs: Sequence[Run], store: Store, workers: int, progress: bo
 def _only_here(run: Run) -> bool:
     """Whether a run needs something that was defined in this process and that another one cannot import."""
     return "__main__" in own_modules(run)
-
-
-def own_modules(run: Run) -> tuple[str, ...]:
-    """Modules outside eecore that define the model or the data of a run; another process imports them first."""
-    found = [*models.source_modules(run.model), *data.source_modules(run.dataset)]
-    return tuple(sorted({m.__name__ for m in found if m.__name__.partition(".")[0] != "eecore"}))
 
 
 def _train_group(runs: list[Run], folder: str, modules: set[str]) -> None:
