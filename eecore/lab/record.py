@@ -3,7 +3,6 @@
 K exits, N samples, C classes.
 """
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from eecore.training import Result
 
 RULES = {"classification": ("confidence", "entropy"), "regression": ("difference",)}  # by task
 EPOCHS = 40  # rows of a phase's history at most
+_linear_known: dict[str, dict[str, float]] = {}  # by the data's fingerprint
 
 
 def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> di
             "parameters": int(made["parameters"]),
         },
         "exits": {split: _per_exit(result, split) for split in ("validation", "test")},
-        "linear": _linear(result.run.dataset),
+        "linear": _linear(data.load(result.run.dataset)),
         "curves": {rule: _columns(_curve(result, rule)) for rule in rules},
         "budgets": {rule: _columns(_budgets(result, rule)) for rule in rules if classifies},
         "training": [_phase(phase) for phase in made["phases"]],
@@ -60,12 +60,13 @@ def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> di
     }
 
 
-@functools.cache
-def _linear(dataset: str) -> dict[str, float] | None:
-    """What a linear model reaches on texts; None for other data."""
-    info = data.info(dataset)
-    texts = info.kind == "tokens" and info.task == "classification"
-    return linear_accuracy(data.load(dataset)) if texts else None
+def _linear(dataset: data.Dataset) -> dict[str, float] | None:
+    """What a linear model reaches on texts; None for other data. Kept by content: a name may get other data."""
+    if dataset.kind != "tokens" or dataset.info.task != "classification":
+        return None
+    if dataset.fingerprint not in _linear_known:
+        _linear_known[dataset.fingerprint] = linear_accuracy(dataset)
+    return _linear_known[dataset.fingerprint]
 
 
 def _data(result: Result) -> dict[str, Any]:

@@ -42,6 +42,7 @@ __all__ = [
     "describe",
     "exit_macs",
     "head_macs",
+    "maker",
     "names",
     "register",
     "rows",
@@ -70,6 +71,15 @@ def register(name: str, make: Maker, *, replace: bool = False) -> None:
 def names() -> list[str]:
     """Names of all models."""
     return list(_MAKERS)
+
+
+def maker(name: str) -> Maker:
+    """The function that makes a model's backbone; another one after the name was registered anew.
+
+    Raises:
+        SettingError: no such model.
+    """
+    return _MAKERS[choose("model", name, _MAKERS)]
 
 
 def build(
@@ -106,7 +116,7 @@ def build(
         >>> model.exits
         (1, 3, 5)
     """
-    make = _MAKERS[choose("model", name, _MAKERS)]
+    make = maker(name)
     made = construct.construct(
         make,
         name,
@@ -145,7 +155,7 @@ def describe(
         >>> describe("mlp_nano", kind="image", shape=(1, 8, 8), classes=10, exits=[1])["macs"]
         [25856, 76288]
     """
-    make = _MAKERS[choose("model", name, _MAKERS)]
+    make = maker(name)
     made = construct.construct(
         make,
         name,

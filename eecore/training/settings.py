@@ -23,8 +23,11 @@ def _network(info: data.Info, exits: str | tuple[int, ...], head: str, outputs: 
 
 
 @functools.cache
-def _check_fit(model: str, info: data.Info, exits: str | tuple[int, ...], head: str, outputs: int) -> int:
-    """Stop where data, backbone, exits and head do not fit each other; the number of exits where they do."""
+def _check_fit(model: str, make: object, info: data.Info, exits: str | tuple[int, ...], head: str, outputs: int) -> int:
+    """Stop where data, backbone, exits and head do not fit each other; the number of exits where they do.
+
+    `make`, the model's maker, is there for the cache alone: a name may be registered anew.
+    """
     described = models.describe(model, **_network(info, exits, head, outputs))
     return len(cast(list[int], described["exits"]))
 
@@ -141,7 +144,9 @@ class Run(Settings):
             object.__setattr__(self, "recipe", default_recipe(self.model, self.dataset, self.pretrained))
         check_parallel(self.processes, self.recipe, self.device)  # type: ignore[arg-type]
         check_recipe(self.recipe, data.info(self.dataset))  # type: ignore[arg-type]
-        exits = _check_fit(self.model, data.info(self.dataset), self.exits, self.head, self.outputs)
+        exits = _check_fit(
+            self.model, models.maker(self.model), data.info(self.dataset), self.exits, self.head, self.outputs
+        )
         check_exits(self.recipe, exits)  # type: ignore[arg-type]
         if self.phases is None:
             object.__setattr__(self, "phases", phases_of(self.regime, self.epochs, exits))
