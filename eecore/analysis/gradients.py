@@ -141,7 +141,7 @@ def _matrices(table: pd.DataFrame) -> Iterator[tuple[int, int, np.ndarray, np.nd
     for block, part in table.groupby("block", sort=False):
         exits = part["exit_a"].unique()
         square = part["product"].to_numpy().reshape(len(exits), len(exits))
-        yield int(block), int(part["parameters"].iloc[0]), exits, square  # type: ignore[call-overload]
+        yield int(block), int(part["parameters"].iloc[0]), exits, square
 
 
 def shares(table: pd.DataFrame) -> pd.DataFrame:
