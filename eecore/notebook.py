@@ -24,6 +24,20 @@ from eecore.plotting import light_svg
 from eecore.training.result import Result
 
 
+def explained(caption: str) -> str:
+    """A caption that speaks of an area under the curve and not of its thresholds, with a sentence that says which.
+
+    Example:
+        >>> explained("Area (%) of every regime.")
+        'Area (%) of every regime. An area is a mean over budgets, at each the best threshold on test.'
+        >>> explained("Areas, thresholds chosen on test.")
+        'Areas, thresholds chosen on test.'
+    """
+    if not re.search(r"\bareas?\b", caption, re.IGNORECASE) or "thresholds" in caption:
+        return caption
+    return f"{caption} An area is a mean over budgets, at each the best threshold on test."
+
+
 class Page:
     """One notebook of the book.
 
@@ -62,6 +76,7 @@ class Page:
         plt.close(figure)
         source = light_svg.as_data_uri(light_svg.lighter(picture.getvalue()))
         label, anchor = self._next_figure()
+        caption = explained(caption)
         shown = (
             f'<figure class="eecore-figure" id="{anchor}"><img alt="{html.escape(alt, quote=True)}" src="{source}"/>'
             f"<figcaption><strong>{label}.</strong> {html.escape(caption)}</figcaption></figure>"
@@ -99,6 +114,7 @@ class Page:
         """
         self._tables += 1
         label, anchor = self._label("Table", self._tables)
+        caption = explained(caption)
         body = frame.to_html(index=False, border=0, classes="table", na_rep="")
         body = body.replace(
             "<thead>", f"<caption><strong>{label}.</strong> {html.escape(caption)}</caption>\n<thead>", 1

@@ -4,6 +4,7 @@ K exits, N samples, C classes.
 """
 
 import copy
+import json
 
 import numpy as np
 import pandas as pd
@@ -118,7 +119,10 @@ def test_shares_of_the_loss_are_not_those_of_a_few_samples():
     rng = np.random.default_rng(0)
     each = rng.normal(size=(2, 4000, 30)) * 5 + np.array([3.0, 1.0])[:, None, None]
     each += np.array([3.0, 1.0])[:, None, None] - each.mean(axis=1, keepdims=True)
-    few, all_ = (gradients.shares({1: torch.tensor(each[:, :n].mean(axis=1))})["share"][0] for n in (10, 4000))
+    few, all_ = (
+        gradients.shares(gradients.products({1: torch.tensor(each[:, :n].mean(axis=1))}))["share"][0]
+        for n in (10, 4000)
+    )
     assert all_ == pytest.approx(0.75)
     assert few < 0.7
     dataset = data.load("digits")
@@ -126,6 +130,10 @@ def test_shares_of_the_loss_are_not_those_of_a_few_samples():
     assert len(dataset.train) > gradients.PART
     found = measures.gradient_shares(model, dataset)
     pd.testing.assert_frame_equal(found, gradients.dominance(model, dataset.train.x, dataset.train.y))
+    stored = pd.DataFrame(json.loads(json.dumps(measures.gradient_products(model, dataset).to_dict("list"))))
+    pd.testing.assert_frame_equal(gradients.shares(stored), found, check_exact=True)  # one pass serves both
+    angles = gradients.conflicts(model, dataset.train.x, dataset.train.y)
+    pd.testing.assert_frame_equal(gradients.cosines(stored), angles, check_exact=True)
     assert not np.allclose(found["norm"], measures.gradient_shares(model, dataset, samples=250)["norm"], rtol=1e-3)
 
 
@@ -162,7 +170,7 @@ def test_parts_add_up(name, batch):
     for block, rows in found.items():
         expected = torch.cat([p.grad.flatten() for p in twin.backbone_modules()[block].parameters()])
         torch.testing.assert_close(rows.nansum(0), expected, rtol=1e-4, atol=1e-7)
-    table = gradients.shares(found)
+    table = gradients.shares(gradients.products(found))
     for column in ("share", "signed_share"):
         np.testing.assert_allclose(table.groupby("block")[column].sum(), 1, rtol=1e-6)
     table = table.set_index(["block", "exit"])
@@ -174,7 +182,7 @@ def test_parts_add_up(name, batch):
             assert table.loc[(block, k + 1), "share"] == pytest.approx(float(share), rel=1e-5)
             signed = float(rows[k].double() @ total / (total @ total))
             assert table.loc[(block, k + 1), "signed_share"] == pytest.approx(signed, rel=1e-6, abs=1e-9)
-    pairs = gradients.cosines(found)
+    pairs = gradients.cosines(gradients.products(found))
     for row in pairs.sample(10, random_state=0).itertuples():
         a, b = found[row.block][row.exit_a - 1], found[row.block][row.exit_b - 1]
         assert row.cosine == pytest.approx(float(F.cosine_similarity(a, b, dim=0)), abs=1e-5)

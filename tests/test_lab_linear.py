@@ -8,6 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import RidgeClassifier
 
 from eecore import data, lab
+from eecore.lab import record
 from eecore.lab.linear import PENALTIES, linear_accuracy
 from eecore.lab.reading import COLUMNS, Records
 from eecore.special import FIRST, PADDING
@@ -25,6 +26,17 @@ def texts(target, samples: int = 300) -> data.Dataset:
     info = data.Info("drawn", "Drawn", "tokens", (LENGTH,), 2, "here", "none", "none", vocabulary=VOCABULARY)
     parts = [data.Split(x[i::3], y[i::3]) for i in range(3)]
     return data.assemble(info, train=parts[0], validation=parts[1], test=parts[2])
+
+
+def test_a_record_has_the_linear_model_of_its_own_data(monkeypatch) -> None:
+    """Two data sets of one name and other content: each has its own baseline, fitted once."""
+    easy, hard = texts(lambda x: ((x == FIRST).sum(1) == 2).astype(int)), texts(lambda x: x[:, 2] % 2)
+    asked = []
+    monkeypatch.setattr(record, "linear_accuracy", lambda one: asked.append(one) or linear_accuracy(one))
+    found = [record._linear(one) for one in (easy, hard, easy)]
+    assert found == [linear_accuracy(easy), linear_accuracy(hard), linear_accuracy(easy)]
+    assert found[0] != found[1]
+    assert asked == [easy, hard]
 
 
 def test_a_class_that_a_word_decides_is_found() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import eecore
 from eecore import models
 from eecore.errors import SettingError, how_to_install
 from eecore.models import heads
@@ -505,6 +506,16 @@ def test_a_model_of_ones_own(monkeypatch):
         models.register("mine", make)
     models.register("mine", lambda *data: make(*data), replace=True)
     assert small("mine").exits == model.exits
+
+    def deeper(name, kind, shape):
+        layers = [torch.nn.Linear(shape[-1], shape[-1]) for _ in range(3)]
+        return models.Backbone(torch.nn.Flatten(), tuple(layers), "vector")
+
+    asked = {"dataset": "mnist1d", "model": "mine", "regime": "joint", "seed": 0, "epochs": 1}
+    weighed = [eecore.Recipe(weights=(1.0,) * exits) for exits in (2, 3)]
+    assert eecore.Run(**asked, recipe=weighed[0]).recipe == weighed[0]
+    models.register("mine", deeper, replace=True)  # what is known of a name goes with what it stood for
+    assert eecore.Run(**asked, recipe=weighed[1]).recipe == weighed[1]
 
 
 @pytest.mark.parametrize("shape", [(8, 40), (32, 10), (8, 8, 8), (8, 7, 7), (8, 14, 14), (4, 8, 4), (4, 12, 6)])

@@ -67,13 +67,16 @@ def test_each_network_is_measured_once(results):
     CALLS.clear()
     frame = over_runs.over_runs(results, weight_sum, "training", progress=False)
     assert len(frame) == 3 * (7 + 4 + 7)
-    # untrained and phase 1 of disjoint and mixed are the same networks; joint's untrained one is asked for by its key
-    assert len(CALLS) == 3 * (7 + 4 + 3)
+    # untrained all three are the same network, after phase 1 disjoint and mixed are
+    assert len(CALLS) == 3 * (7 + 3 + 3)
     again = over_runs.over_runs(results, weight_sum, "training", progress=False)
-    assert len(CALLS) == 3 * (7 + 4 + 3)
+    assert len(CALLS) == 3 * (7 + 3 + 3)
     pd.testing.assert_frame_equal(frame, again)
     over_runs.over_runs(results, weight_sum, "training", progress=False, factor=2.0)
-    assert len(CALLS) == 2 * 3 * (7 + 4 + 3)
+    assert len(CALLS) == 2 * 3 * (7 + 3 + 3)
+    thinned = over_runs.over_runs(results, weight_sum, "thinned", progress=False)
+    assert thinned.query("regime == 'joint' and seed == 0")["epoch"].tolist() == [0, 1, 3]
+    assert len(CALLS) == 2 * 3 * (7 + 3 + 3)
     expected = sum(float(p.detach().sum()) for p in results[4].model().parameters())
     mine = (frame["regime"] == results[4].run.regime) & (frame["seed"] == results[4].run.seed)
     found = frame[mine]["total"].iloc[-1]

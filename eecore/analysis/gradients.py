@@ -13,7 +13,7 @@ that deep blocks are reached by few exits: compare a share with one over the num
 K exits, B batch, C classes, P parameters of one block. In frames exits count from 1, and block 0 is the stem.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -116,27 +116,47 @@ def _weights(weights: Sequence[Number] | None, exits: int) -> list[float]:
     return values.tolist()
 
 
-def _products(gradients: Float[Tensor, "K P"]) -> tuple[np.ndarray, np.ndarray]:
-    """Exits that reach the block (counted from 1), and the inner products of their gradients."""
-    reaching = ~gradients.isnan().all(dim=1)
-    rows = gradients[reaching].double()
-    return reaching.nonzero()[:, 0].cpu().numpy() + 1, (rows @ rows.T).cpu().numpy()
+def products(gradients: Gradients) -> pd.DataFrame:
+    """Inner products of the exits' gradients at every block: all that `shares` and `cosines` need.
 
-
-def shares(gradients: Gradients) -> pd.DataFrame:
-    """The table of `dominance`, from gradients at hand."""
+    Args:
+        gradients: what `exit_gradients` returned.
+    Returns:
+        One row per block and pair of exits that both reach it, each with itself too and in both orders: block, exit_a,
+        exit_b (1..K), product, parameters (of the block).
+    """
     frames = []
-    for block, rows in gradients.items():
-        exits, products = _products(rows)
-        norm, total = np.sqrt(products.diagonal()), products.sum()
+    for block, whole in gradients.items():
+        reaching = ~whole.isnan().all(dim=1)
+        rows = whole[reaching].double()
+        exits = reaching.nonzero()[:, 0].cpu().numpy() + 1
+        a, b = (axis.ravel() for axis in np.meshgrid(exits, exits, indexing="ij"))
+        columns = {"exit_a": a, "exit_b": b, "product": (rows @ rows.T).cpu().numpy().ravel()}
+        frames.append(pd.DataFrame({"block": block, **columns, "parameters": whole.shape[1]}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _matrices(table: pd.DataFrame) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """For each block its number, its parameters, the exits that reach it and their inner products."""
+    for block, part in table.groupby("block", sort=False):
+        exits = part["exit_a"].unique()
+        square = part["product"].to_numpy().reshape(len(exits), len(exits))
+        yield int(block), int(part["parameters"].iloc[0]), exits, square
+
+
+def shares(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `dominance`, from what `products` returned."""
+    frames = []
+    for block, parameters, exits, square in _matrices(table):
+        norm, total = np.sqrt(square.diagonal()), square.sum()
         columns = {
             "block": block,
             "exit": exits,
             "norm": norm,
             "share": norm / norm.sum() if norm.sum() else np.nan,
-            "signed_share": products.sum(axis=1) / total if total > 0 else np.nan,
+            "signed_share": square.sum(axis=1) / total if total > 0 else np.nan,
             "total_norm": np.sqrt(max(total, 0.0)),
-            "parameters": rows.shape[1],
+            "parameters": parameters,
         }
         frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
@@ -155,17 +175,16 @@ def dominance(
     Raises:
         SettingError: as in `exit_gradients`.
     """
-    return shares(exit_gradients(model, x, y, weights, training))
+    return shares(products(exit_gradients(model, x, y, weights, training)))
 
 
-def cosines(gradients: Gradients) -> pd.DataFrame:
-    """The table of `conflicts`, from gradients at hand."""
+def cosines(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `conflicts`, from what `products` returned."""
     frames = []
-    for block, rows in gradients.items():
-        exits, products = _products(rows)
-        norm = np.sqrt(products.diagonal())
+    for block, _, exits, square in _matrices(table):
+        norm = np.sqrt(square.diagonal())
         lengths = np.outer(norm, norm)
-        cosine = np.divide(products, lengths, out=np.full_like(products, np.nan), where=lengths > 0).clip(-1, 1)
+        cosine = np.divide(square, lengths, out=np.full_like(square, np.nan), where=lengths > 0).clip(-1, 1)
         a, b = np.triu_indices(len(exits), 1)
         frames.append(pd.DataFrame({"block": block, "exit_a": exits[a], "exit_b": exits[b], "cosine": cosine[a, b]}))
     return pd.concat(frames, ignore_index=True)
@@ -183,4 +202,4 @@ def conflicts(model: MultiExit, x: Tensor, y: Tensor, training: bool = False) ->
     Source:
         Yu et al. 2020, Gradient surgery, arXiv:2001.06782, definition 1: a cosine below 0 is a conflict.
     """
-    return cosines(exit_gradients(model, x, y, None, training))
+    return cosines(products(exit_gradients(model, x, y, None, training)))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from eecore.analysis.activations import activations
-from eecore.analysis.gradients import cosines, exit_gradients, shares
+from eecore.analysis.gradients import cosines, exit_gradients, products, shares
 from eecore.analysis.rank_tables import rank_table
 from eecore.analysis.similarity import cka_matrix, probe_table
 from eecore.data import Dataset, Split
@@ -29,8 +29,10 @@ def first_samples(split: Split, samples: int | None) -> Split:
     return Split(split.x[:samples], split.y[:samples])
 
 
-def gradient_shares(model: MultiExit, dataset: Dataset, samples: int | None = None) -> pd.DataFrame:
-    """Which exit's gradient moves which block, on training samples, every exit with weight 1 / K.
+def gradient_products(model: MultiExit, dataset: Dataset, samples: int | None = None) -> pd.DataFrame:
+    """Inner products of the exits' gradients at every block, on training samples, every exit with weight 1 / K.
+
+    One pass over the data serves `gradients.shares` and `gradients.cosines`, which take the table that comes out.
 
     Args:
         model: not changed; in eval mode, so that the gradient belongs to the weights and not to one batch.
@@ -38,16 +40,20 @@ def gradient_shares(model: MultiExit, dataset: Dataset, samples: int | None = No
         samples: how many, the first ones; None for all. Near the end of training the mean over few is mostly noise,
             which is alike for all exits: shares come out too equal.
     Returns:
-        As eecore.analysis.gradients.dominance.
+        As eecore.analysis.gradients.products.
     """
     part = first_samples(dataset.train, samples)
-    return shares(exit_gradients(model, part.x, part.y))
+    return products(exit_gradients(model, part.x, part.y))
+
+
+def gradient_shares(model: MultiExit, dataset: Dataset, samples: int | None = None) -> pd.DataFrame:
+    """Which exit's gradient moves which block, as eecore.analysis.gradients.dominance; samples as above."""
+    return shares(gradient_products(model, dataset, samples))
 
 
 def gradient_cosines(model: MultiExit, dataset: Dataset, samples: int | None = None) -> pd.DataFrame:
     """Angles between what two exits ask of a block, as eecore.analysis.gradients.conflicts; samples as above."""
-    part = first_samples(dataset.train, samples)
-    return cosines(exit_gradients(model, part.x, part.y))
+    return cosines(gradient_products(model, dataset, samples))
 
 
 def ranks(

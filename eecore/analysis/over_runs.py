@@ -29,7 +29,7 @@ from eecore.training.result import Moment
 
 Measure = Callable[..., pd.DataFrame]
 Pair = tuple[Result, Result]
-WHEN = ("end", "phases", "training")
+WHEN = ("end", "phases", "thinned", "training")
 UNTRAINED = "untrained"
 NETWORK = ["dataset", "model", "regime", "seed", *Moment._fields]
 
@@ -50,7 +50,7 @@ def over_runs(
             has a name and a source. Answers of one's own measure are computed again when its source changes; what
             other functions of one's own it calls is not looked at.
         when: "end" of the run; "phases", before training and after each phase; "training", the epochs 1, 2, 4, ... of
-            each phase too.
+            each phase too; "thinned", of these the epochs 1, 4, 16, ... alone.
         untrained: with the networks before training as one more regime, "untrained", once per data set, model and seed.
         progress: show a bar.
         settings: passed on; plain values.
@@ -67,8 +67,8 @@ def over_runs(
     wanted = list(_wanted(results, when, untrained))
     frames = []
     with tqdm(wanted, disable=not progress, unit="network", desc=measure.__name__, leave=False) as bar:
-        for result, moment, regime in bar:
-            frame = _answer(result, moment, measure, settings)
+        for result, asked, moment, regime in bar:
+            frame = _answer(asked, moment, measure, settings)
             about = {**result.labels_of_run, "regime": regime, **moment._asdict()}
             frames.append(_labelled(frame, about))
     return pd.concat(frames, ignore_index=True)
@@ -150,16 +150,30 @@ def _cell(result: Result) -> tuple[str, str]:
     return result.run.dataset, result.run.model
 
 
-def _wanted(results: Sequence[Result], when: str, untrained: bool) -> Iterator[tuple[Result, Moment, str]]:
+def _wanted(results: Sequence[Result], when: str, untrained: bool) -> Iterator[tuple[Result, Result, Moment, str]]:
+    """A run, the run whose network is measured for it, when, and what the row's regime is called.
+
+    Regimes of one seed begin with one network: it is measured for the first of them alone.
+    """
     seen = set()
+    first: dict[tuple[Any, ...], Result] = {}
     for result in results:
-        moments = result.moments(training=when == "training")
-        start = (*_cell(result), result.run.seed)
+        moments, run = _moments(result, when), result.run
+        start = (*_cell(result), run.seed)
+        begun = first.setdefault((*start, run.exits, run.head, run.outputs, run.pretrained), result)
         if untrained and start not in seen:
             seen.add(start)
-            yield result, moments[0], UNTRAINED
-        for moment in moments if when != "end" else moments[-1:]:
-            yield result, moment, result.run.regime
+            yield result, begun, Moment(0, 0, 0), UNTRAINED
+        for moment in moments:
+            yield result, result if moment.phase else begun, moment, run.regime
+
+
+def _moments(result: Result, when: str) -> list[Moment]:
+    ends = result.moments(training=False)
+    if when in ("end", "phases"):
+        return ends if when == "phases" else ends[-1:]
+    every = result.moments()  # epochs are powers of two; every other one is a power of four
+    return [m for m in every if when == "training" or m in ends or m.epoch.bit_length() % 2]
 
 
 def _labelled(frame: pd.DataFrame, about: dict[str, Any]) -> pd.DataFrame:

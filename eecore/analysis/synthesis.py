@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from eecore.analysis import gradient_summaries, measures
+from eecore.analysis import gradient_summaries, gradients, measures
 from eecore.analysis.connectivity import barrier, path
 from eecore.analysis.hessian import largest_eigenvalue
 from eecore.analysis.over_runs import over_pairs, over_runs, per_network, regime_pairs
@@ -64,9 +64,11 @@ def characteristics(results: Sequence[Result], progress: bool = True) -> pd.Data
     def column(frame: pd.DataFrame, value: str, name: str) -> pd.Series:
         return frame.set_index(RUN)[value].rename(name)
 
-    pull = per_network(over_runs(runs, measures.gradient_shares, progress=progress), gradient_summaries.middle_share)
-    angles = over_runs(runs, measures.gradient_cosines, progress=progress)
-    opposed = per_network(angles, gradient_summaries.fraction_negative).groupby(RUN, sort=False)["fraction_negative"]
+    products = over_runs(runs, measures.gradient_products, progress=progress)
+    pull = per_network(per_network(products, gradients.shares), gradient_summaries.middle_share)
+    opposed = per_network(per_network(products, gradients.cosines), gradient_summaries.fraction_negative).groupby(
+        RUN, sort=False
+    )["fraction_negative"]
     rank = over_runs(runs, measures.ranks, progress=progress)
     rank = rank.assign(used=rank["rank"] / rank["limit"])[rank["reading"] == "covariance eigenvalues"]
     probe = over_runs(runs, measures.probes, progress=progress)

@@ -3,7 +3,6 @@
 K exits, N samples, C classes.
 """
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,10 @@ from eecore.lab.linear import linear_accuracy
 from eecore.lab.plan import Planned
 from eecore.provenance import commit
 from eecore.training import Result
-from eecore.training.costs import inference_costs
 
 RULES = {"classification": ("confidence", "entropy"), "regression": ("difference",)}  # by task
 EPOCHS = 40  # rows of a phase's history at most
+_linear_known: dict[str, dict[str, float]] = {}  # by the data's fingerprint
 
 
 def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> dict[str, Any]:
@@ -45,10 +44,10 @@ def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> di
             "exits": list(made["exits"]),
             "macs": result.macs,
             "backbone_macs": result.backbone_macs,
-            "parameters": int(inference_costs(result.run)["parameters"]),
+            "parameters": int(result.run.described["parameters"]),
         },
         "exits": {split: _per_exit(result, split) for split in ("validation", "test")},
-        "linear": _linear(result.run.dataset),
+        "linear": _linear(data.load(result.run.dataset)),
         "curves": {rule: _columns(_curve(result, rule)) for rule in rules},
         "budgets": {rule: _columns(_budgets(result, rule)) for rule in rules if classifies},
         "training": [_phase(*both) for both in zip(made["phases"], result.phase_macs, strict=True)],
@@ -61,12 +60,13 @@ def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> di
     }
 
 
-@functools.cache
-def _linear(dataset: str) -> dict[str, float] | None:
-    """What a linear model reaches on texts; None for other data."""
-    info = data.info(dataset)
-    texts = info.kind == "tokens" and info.task == "classification"
-    return linear_accuracy(data.load(dataset)) if texts else None
+def _linear(dataset: data.Dataset) -> dict[str, float] | None:
+    """What a linear model reaches on texts; None for other data. Kept by content: a name may get other data."""
+    if dataset.kind != "tokens" or dataset.info.task != "classification":
+        return None
+    if dataset.fingerprint not in _linear_known:
+        _linear_known[dataset.fingerprint] = linear_accuracy(dataset)
+    return _linear_known[dataset.fingerprint]
 
 
 def _data(result: Result) -> dict[str, Any]:

@@ -67,6 +67,15 @@ def names() -> list[str]:
     return list(_MAKERS)
 
 
+def maker(name: str) -> Maker:
+    """The function that makes a model's backbone; another one after the name was registered anew.
+
+    Raises:
+        SettingError: no such model.
+    """
+    return _MAKERS[choose("model", name, _MAKERS)]
+
+
 def build(
     name: str,
     *,
@@ -101,7 +110,7 @@ def build(
         >>> model.exits
         (1, 3, 5)
     """
-    make = _MAKERS[choose("model", name, _MAKERS)]
+    make = maker(name)
     made = construct.construct(
         make,
         name,
@@ -140,7 +149,7 @@ def describe(
         >>> describe("mlp_nano", kind="image", shape=(1, 8, 8), classes=10, exits=[1])["macs"]
         [25856, 76288]
     """
-    make = _MAKERS[choose("model", name, _MAKERS)]
+    make = maker(name)
     made = construct.construct(
         make,
         name,
@@ -162,15 +171,6 @@ def describe(
         "blocks": len(model.blocks),
         "head": made.head,
     }
-
-
-def maker(name: str) -> Maker:
-    """What makes the networks of this name.
-
-    Raises:
-        SettingError: the name is not known.
-    """
-    return _MAKERS[choose("model", name, _MAKERS)]
 
 
 def source_module(name: str) -> ModuleType:

@@ -14,17 +14,6 @@ from eecore.training.phases import UNFREEZING, Phase
 from eecore.training.settings import Run
 
 
-def inference_costs(run: Run) -> dict[str, Any]:
-    """Multiply-adds of the network of a run: macs to each exit, backbone_macs, and parameters."""
-    return _described(models.maker(run.model), run.model, tuple(run.network.items()))
-
-
-@functools.lru_cache(maxsize=1000)
-def _described(maker: models.Maker, name: str, network: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    """By the function that makes it: a name can be given to another one."""
-    return models.describe(name, **dict(network))
-
-
 def training_costs(run: Run, done: Sequence[Mapping[str, Any]]) -> list[int]:
     """Multiply-adds of the phases of a run.
 

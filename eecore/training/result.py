@@ -16,7 +16,7 @@ from eecore.errors import DataError, SettingError, StoreError, shown
 from eecore.metrics import MEASURES, mean_squared_error, pearson
 from eecore.shapes import Float, Int
 from eecore.training import pretrained
-from eecore.training.costs import inference_costs, training_costs
+from eecore.training.costs import training_costs
 from eecore.training.phases import Phase
 from eecore.training.recipe import Recipe
 from eecore.training.settings import Run
@@ -97,12 +97,12 @@ class Result:
     @property
     def macs(self) -> list[int]:
         """Multiply-adds per sample to each exit, heads passed on the way included."""
-        return list(inference_costs(self.run)["macs"])
+        return list(self.run.described["macs"])
 
     @property
     def backbone_macs(self) -> int:
         """Multiply-adds per sample of the plain network: stem, blocks, last head."""
-        return int(inference_costs(self.run)["backbone_macs"])
+        return int(self.run.described["backbone_macs"])
 
     @property
     def training_macs(self) -> int:

@@ -1,7 +1,7 @@
 """Settings of a run: frozen and validated; anything unknown stops at once with one line."""
 
 import functools
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, field_validator, model_validator
@@ -16,17 +16,10 @@ from eecore.training.recipes import chosen_recipe, default_recipe, preset
 from eecore.training.regimes import phases_of, regime, regimes
 
 
-def _network(info: data.Info, exits: str | tuple[int, ...], head: str, outputs: int) -> dict[str, Any]:
-    """What `models.build` and `models.describe` need beside the model's name."""
-    about = {"kind": info.kind, "shape": info.shape, "vocabulary": info.vocabulary}
-    return {**about, "classes": outputs, "exits": exits, "head": head}
-
-
-@functools.cache
-def _check_fit(model: str, info: data.Info, exits: str | tuple[int, ...], head: str, outputs: int) -> int:
-    """Stop where data, backbone, exits and head do not fit each other; the number of exits where they do."""
-    described = models.describe(model, **_network(info, exits, head, outputs))
-    return len(cast(list[int], described["exits"]))
+@functools.lru_cache(maxsize=1000)
+def _described(make: models.Maker, name: str, network: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """`models.describe`, kept by the function that makes the network too: a name may be registered anew."""
+    return models.describe(name, **dict(network))
 
 
 def _check_pretrained(run: "Run") -> None:
@@ -141,7 +134,7 @@ class Run(Settings):
             object.__setattr__(self, "recipe", default_recipe(self.model, self.dataset, self.pretrained))
         check_parallel(self.processes, self.recipe, self.device)  # type: ignore[arg-type]
         check_recipe(self.recipe, data.info(self.dataset))  # type: ignore[arg-type]
-        exits = _check_fit(self.model, data.info(self.dataset), self.exits, self.head, self.outputs)
+        exits = len(self.described["exits"])
         check_exits(self.recipe, exits)  # type: ignore[arg-type]
         if self.phases is None:
             object.__setattr__(self, "phases", phases_of(self.regime, self.epochs, exits))
@@ -156,7 +149,14 @@ class Run(Settings):
     @property
     def network(self) -> dict[str, Any]:
         """What `models.build` and `models.describe` need beside the model's name."""
-        return _network(data.info(self.dataset), self.exits, self.head, self.outputs)
+        info = data.info(self.dataset)
+        about = {"kind": info.kind, "shape": info.shape, "vocabulary": info.vocabulary}
+        return {**about, "classes": self.outputs, "exits": self.exits, "head": self.head}
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Exits, parameters and multiply-adds of the network, as `models.describe` gives them."""
+        return _described(models.maker(self.model), self.model, tuple(self.network.items()))
 
     @property
     def augment(self) -> str:
