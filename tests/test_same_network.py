@@ -1,5 +1,7 @@
 """What is made of a network is that network: folded, exported, cut from another, or with parts that work in place."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -237,6 +239,74 @@ def test_a_cut_that_is_the_network_changes_nothing_in_it():
 def test_a_cut_that_is_another_network_is_refused(whole, message):
     with pytest.raises(SettingError, match=f"^model: Positions cannot be cut like this: .*{message}"):
         adapters.with_exits(cut_of(whole()), **IMAGES)
+
+
+class Hidden(Positions):
+    """Something between the parts that a new network does not show: all of its weights are alike."""
+
+    def __init__(self, between):
+        super().__init__(shift=0.0)
+        self.between = between
+
+    def forward(self, x):
+        x = self.between(self.blocks[0](self.stem(x)))
+        return self.fc(self.blocks[1](x))
+
+
+class Added(nn.Module):
+    """Learnt positions, as those between the layers of YOLOS: zeros at first."""
+
+    def __init__(self, deviation):
+        super().__init__()
+        self.position = nn.Parameter(deviation * torch.randn(1, 6, 8, 8))
+
+    def forward(self, x):
+        return x + self.position
+
+
+class Scaled(nn.Module):
+    """A branch with a scale of 1e-6, as in ConvNeXt."""
+
+    def __init__(self):
+        super().__init__()
+        self.branch, self.scale = nn.Conv2d(6, 6, 1), nn.Parameter(torch.full((6, 1, 1), 1e-6))
+
+    def forward(self, x):
+        return x + self.scale * self.branch(x)
+
+
+HIDDEN = {
+    "positions of zeros": lambda: Added(0.0),
+    "positions of almost zero": lambda: Added(1e-6),
+    "a small scale": Scaled,
+    "a normalisation": lambda: nn.BatchNorm2d(6, affine=False),
+}
+
+
+@pytest.mark.parametrize("between", HIDDEN)
+def test_what_a_new_network_does_not_show_is_noticed(between):
+    whole = Hidden(HIDDEN[between]())
+    before = {name: t.clone() for name, t in whole.state_dict().items()}
+    with pytest.raises(SettingError, match=r"^model: Hidden cannot be cut like this: .*block 1 gives other values"):
+        adapters.with_exits(cut_of(whole), **IMAGES)
+    assert all(torch.equal(t, before[name]) for name, t in whole.state_dict().items())
+
+
+def test_a_stem_may_be_a_copy():
+    whole = Positions(shift=0.0)
+    parts = adapters.from_blocks(copy.deepcopy(whole.stem), list(whole.blocks), "map", uncut=whole)
+    assert adapters.with_exits(parts, **IMAGES).n_exits == 2
+
+
+@pytest.mark.parametrize("error", [AssertionError(), AttributeError("no ndim"), ValueError("64 pixels, not 224")])
+def test_a_part_that_refuses_its_input_in_its_own_way_is_told_in_one_line(error):
+    class Strict(nn.Module):
+        def forward(self, x):
+            raise error
+
+    said = str(error) or "AssertionError"
+    with pytest.raises(SettingError, match=f"^model: block 0 .Strict. cannot take .*: {said}$"):
+        adapters.with_exits(adapters.from_blocks(nn.Identity(), [Strict()], "map"), **IMAGES)
 
 
 def test_a_registered_cut_is_compared_where_there_are_weights(monkeypatch):
