@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from eecore.errors import SettingError, choose, how_to_install
 from eecore.models.backbone import Backbone, Layout
+from eecore.models.comparing import check_alone, one_line
 from eecore.models.construct import construct
 from eecore.models.heads import HEADS
 from eecore.models.multi_exit import MultiExit
@@ -90,11 +91,15 @@ def with_exits(
         kind, shape, classes, exits, head, vocabulary: see `eecore.models.build`.
         seed: of the heads, which are the only new weights.
     Raises:
-        SettingError: as for `eecore.models.build`, a block cannot take what the one before gives, or a cut network
-            does not compute what the whole one does.
+        SettingError: as for `eecore.models.build`, a block cannot take what the one before gives, a cut network does
+            not compute what the whole one does, or what a block gives for a sample depends on other samples, on
+            chance, or is no number.
     """
     settings = {"exits": exits, "head": head, "seed": seed, "vocabulary": vocabulary}
-    return construct(lambda *_: backbone, "model", kind=kind, shape=shape, classes=classes, **settings).model  # type: ignore[arg-type]
+    with one_line(f"model: its parts cannot run on {kind} data of {tuple(shape)}"):
+        made = construct(lambda *_: backbone, "model", kind=kind, shape=shape, classes=classes, **settings)  # type: ignore[arg-type]
+    check_alone(made.model)
+    return made.model
 
 
 def cut(network: nn.Module) -> Backbone:
@@ -189,7 +194,7 @@ class _Tokens(nn.Module):
         tokens = self.patches(x)
         tokens = tokens.flatten(2).transpose(1, 2) if tokens.ndim == 4 else tokens
         if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            tokens = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         return self.rest(tokens + self.position)
 
 

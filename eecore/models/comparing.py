@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from eecore.errors import SettingError
 from eecore.models import cost
 from eecore.models.backbone import Backbone, State, reading
+from eecore.models.multi_exit import MultiExit
 from eecore.special import FIRST, PADDING
 
 TOLERANCE = 1e-3  # of the largest value: a hundred times what rounding makes of a deep network in float32
@@ -99,6 +100,49 @@ def check_cut(backbone: Backbone, whole: nn.Module, x: Tensor) -> None:
                     f"by {far:.2g} of the largest. Something between the parts was left out (positions, an order of "
                     "tokens, a mask); put it into a stem or blocks of your own, and use from_blocks"
                 )
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Whatever somebody else's code raises, as one line that begins with `what`."""
+    try:
+        yield
+    except SettingError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise SettingError(f"{what}: {reason}") from error
+
+
+@torch.no_grad()
+def check_alone(model: MultiExit) -> None:
+    """Stop where what a block gives for a sample is no number, depends on other samples, or differs each time.
+
+    Samples leave one after the other, so that who is beside whom is chance. Nothing is checked on "meta".
+
+    Args:
+        model: that knows what it is made for; stays as it is.
+    Raises:
+        SettingError: so it is, or it cannot run.
+    """
+    if model.made_for is None or any(weight.is_meta for weight in model.parameters()):
+        return
+    x = samples_like(*model.made_for)
+    with _quiet((model,)), one_line("model: it cannot run on random samples of this form"):
+        among, alone = model.block_outputs(x.clone()), model.block_outputs(x[:1].clone())
+        for k, (several, one) in enumerate(zip(map(reading, among), map(reading, alone), strict=True)):
+            if bool(several.isnan().any()):
+                raise SettingError(
+                    f"model: block {k} gives NaN on random samples: look for NaN in its weights, or a division by 0"
+                )
+            if not (far := apart(one, several[:1])) <= tolerance(one):
+                raise SettingError(
+                    f"model: block {k} answers a sample otherwise alone than among others, or otherwise each time "
+                    f"({far:.2g} of the largest value): samples leave one by one, so none may depend on its neighbours "
+                    "or on chance in eval mode, as in a batch normalisation without running statistics, a drop-out "
+                    "that is always on, or an order of axes other than samples first"
+                )
+        model(x[:2].clone())  # with the heads
 
 
 @contextmanager

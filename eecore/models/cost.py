@@ -130,11 +130,9 @@ def _fitting(place: int, part: nn.Module, state: State) -> Step:
     name = f"block {place - 1} ({type(part).__name__})" if place else f"the stem ({type(part).__name__})"
     try:
         macs, output = _count(part, state)
-    except SettingError:
-        raise
-    except Exception as error:  # somebody else's code, which may check what it gets as it likes
+    except (RuntimeError, TypeError, IndexError) as error:
         came = [tuple(tensor.shape) for tensor in (state if isinstance(state, tuple) else (state,))]
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0]
         raise SettingError(f"model: {name} cannot take what comes, {came}: {reason}") from error
     if not all(
         isinstance(tensor, Tensor) for tensor in (output if isinstance(output, tuple) and output else (output,))
