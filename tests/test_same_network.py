@@ -427,3 +427,14 @@ def test_a_vision_transformer_with_a_class_token_is_exported(tmp_path):
     folder = export.export(model, tmp_path / "out", kind="image", shape=(3, 8, 8), threshold=1.0)
     found, wanted = export.load(folder)(x.numpy()), predict(model, x, threshold=1.0)
     torch.testing.assert_close(torch.from_numpy(found.answers), wanted.answers, rtol=1e-4, atol=1e-4)
+
+
+def test_two_parameters_in_one_memory_are_shared_ones():
+    one, other = conv(), conv()
+    other.weight = nn.Parameter(one.weight.data)
+    with pytest.raises(SettingError, match=r"^blocks: two of them share parameters"):
+        adapters.from_blocks(nn.Identity(), [one, other], "map")
+
+
+def test_blocks_may_come_one_by_one():
+    assert len(adapters.from_blocks(nn.Identity(), (conv() for _ in range(2)), "map").blocks) == 2

@@ -18,7 +18,7 @@ tried on its ViTModel (5.24), whose hidden states it gives exactly.
 
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, cast, get_args
 
@@ -36,7 +36,7 @@ from eecore.shapes import Float
 
 def from_blocks(
     stem: nn.Module,
-    blocks: Sequence[object],
+    blocks: Iterable[object],
     layout: str,
     head: str | None = None,
     class_token: bool = False,
@@ -63,14 +63,21 @@ def from_blocks(
     known = cast(Layout, choose("layout", layout, get_args(Layout)))
     if head is not None:
         choose("head", head, HEADS)
+    blocks = list(blocks)
     parts = [part for part in (stem, *blocks) if isinstance(part, nn.Module)]
     if not blocks or len(parts) <= len(blocks):
         came = [type(block).__name__ for block in blocks]
         raise SettingError(f"blocks: expected one module or more behind the stem, got {came}")
-    owners = [{id(p) for p in part.parameters()} for part in parts]
+    owners = [{_memory(p) for p in part.parameters()} for part in parts]
     if sum(map(len, owners)) > len(set().union(*owners)):
         raise SettingError("blocks: two of them share parameters; each parameter must belong to one block")
     return Backbone(stem, tuple(parts[1:]), known, head, class_token, uncut)
+
+
+def _memory(weight: Tensor) -> int:
+    """Where a weight's numbers lie, which two parameters may share; one without numbers is told apart by itself."""
+    here = not weight.is_meta and not nn.parameter.is_lazy(weight) and weight.layout is torch.strided
+    return (weight.data_ptr() if here else 0) or id(weight)
 
 
 def with_exits(
