@@ -2,7 +2,9 @@
 
 import io
 import os
+import struct
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -249,3 +251,28 @@ def test_data_that_change_while_a_run_trains_stop_it(tmp_path, monkeypatch):
     monkeypatch.setattr(chain, "train_phase", changing)
     with pytest.raises(EecoreError, match="changed"):
         train(run, Store(tmp_path / "store"), progress=False)
+
+
+def png_of_16_bits_a_colour(values):
+    """Pillow reads such files and writes none."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width, _ = values.shape
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+def test_frames_and_bits_that_are_not_read_are_said(tmp_path):
+    for label in ("a", "b"):
+        for i in range(12):
+            picture(tmp_path / label / f"{i}.png")
+        for i, end in enumerate(("gif", "tif", "webp")):
+            frames = [Image.fromarray(RNG.integers(0, 256, (8, 8, 3)).astype(np.uint8)) for _ in range(2)]
+            frames[0].save(tmp_path / label / f"m{i}.{end}", save_all=True, append_images=frames[1:])
+    (tmp_path / "a" / "deep.png").write_bytes(png_of_16_bits_a_colour(RNG.integers(0, 4096, (8, 8, 3))))
+    found = data.load(f"images:{tmp_path}?size=8").left_out
+    assert "6 pictures of several frames or pages, of which the first is read" in found
+    assert "1 pictures of 16 bits a colour, of which the first 8 are read" in found

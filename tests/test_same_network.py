@@ -1,5 +1,7 @@
 """What is made of a network is that network: folded, exported, cut from another, or with parts that work in place."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -239,6 +241,73 @@ def test_a_cut_that_is_another_network_is_refused(whole, message):
         adapters.with_exits(cut_of(whole()), **IMAGES)
 
 
+class Hidden(Positions):
+    """Something between the parts that a new network does not show: all of its weights are alike."""
+
+    def __init__(self, between):
+        super().__init__(shift=0.0)
+        self.between = between
+
+    def forward(self, x):
+        x = self.between(self.blocks[0](self.stem(x)))
+        return self.fc(self.blocks[1](x))
+
+
+class Added(nn.Module):
+    """Learnt positions, as those between the layers of YOLOS: zeros at first."""
+
+    def __init__(self, deviation):
+        super().__init__()
+        self.position = nn.Parameter(deviation * torch.randn(1, 6, 8, 8))
+
+    def forward(self, x):
+        return x + self.position
+
+
+class Scaled(nn.Module):
+    """A branch with a scale of 1e-6, as in ConvNeXt."""
+
+    def __init__(self):
+        super().__init__()
+        self.branch, self.scale = nn.Conv2d(6, 6, 1), nn.Parameter(torch.full((6, 1, 1), 1e-6))
+
+    def forward(self, x):
+        return x + self.scale * self.branch(x)
+
+
+HIDDEN = {
+    "positions of zeros": lambda: Added(0.0),
+    "positions of almost zero": lambda: Added(1e-6),
+    "a small scale": Scaled,
+    "a normalisation": lambda: nn.BatchNorm2d(6, affine=False),
+}
+
+
+@pytest.mark.parametrize("between", HIDDEN)
+def test_what_a_new_network_does_not_show_is_noticed(between):
+    whole = Hidden(HIDDEN[between]())
+    before = {name: t.clone() for name, t in whole.state_dict().items()}
+    with pytest.raises(SettingError, match=r"^model: Hidden cannot be cut like this: .*block 1 gives other values"):
+        adapters.with_exits(cut_of(whole), **IMAGES)
+    assert all(torch.equal(t, before[name]) for name, t in whole.state_dict().items())
+
+
+def test_a_stem_may_be_a_copy():
+    whole = Positions(shift=0.0)
+    parts = adapters.from_blocks(copy.deepcopy(whole.stem), list(whole.blocks), "map", uncut=whole)
+    assert adapters.with_exits(parts, **IMAGES).n_exits == 2
+
+
+@pytest.mark.parametrize("error", [AssertionError(), AttributeError("no ndim"), ValueError("64 pixels, not 224")])
+def test_a_part_that_refuses_its_input_in_its_own_way_is_told_in_one_line(error):
+    def refuse(x):
+        raise error
+
+    said = str(error) or "AssertionError"
+    with pytest.raises(SettingError, match=rf"^model: its parts cannot run on image data of \(3, 8, 8\): {said}$"):
+        own(Own(refuse))
+
+
 def test_a_registered_cut_is_compared_where_there_are_weights(monkeypatch):
     monkeypatch.setattr(models, "_MAKERS", dict(models._MAKERS))
     models.register("rotary", lambda name, kind, shape: cut_of(Positions()))
@@ -273,3 +342,99 @@ def test_how_far_apart():
     assert apart(torch.tensor([1.0, -4.4, float("-inf")]), one) == pytest.approx(0.1)
     assert apart(torch.tensor([1.0, float("nan"), float("-inf")]), one) == float("inf")
     assert apart(torch.ones(2), torch.zeros(2)) == float("inf")
+
+
+# --- a sample is judged alone
+
+
+class Own(nn.Module):
+    """Somebody's own block: a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.seen = function, 0
+
+    def forward(self, x):
+        self.seen += 1
+        return self.function(x)
+
+
+def own(*blocks, layout="map"):
+    return adapters.with_exits(adapters.from_blocks(nn.Identity(), [*blocks, conv()], layout), **IMAGES)
+
+
+def counting():
+    block = Own(lambda x: x * block.seen)
+    return block
+
+
+NOT_ALONE = {
+    "the mean of the batch": lambda: Own(lambda x: x - x.mean(0, keepdim=True)),
+    "statistics of the batch": lambda: nn.BatchNorm2d(3, track_running_stats=False),
+    "a drop-out that is always on": lambda: Own(lambda x: nn.functional.dropout(x, 0.5, True)),
+    "noise": lambda: Own(lambda x: x + torch.randn_like(x)),
+    "a count of its calls": counting,
+    "two rows a sample": lambda: Own(lambda x: x.reshape(-1, 3, 8, 4)),
+}
+
+
+@pytest.mark.parametrize("case", NOT_ALONE)
+def test_blocks_that_do_not_judge_each_sample_alone_are_refused(case, monkeypatch):
+    with pytest.raises(SettingError, match=r"^model: block 0 answers a sample otherwise alone"):
+        own(NOT_ALONE[case]())
+    monkeypatch.setattr(models, "_MAKERS", dict(models._MAKERS))
+    models.register("own", lambda name, kind, shape: Backbone(nn.Identity(), (NOT_ALONE[case](), conv()), "map"))
+    with pytest.raises(SettingError, match=r"^model: block 0 answers a sample otherwise alone"):
+        models.build("own", **IMAGES)
+
+
+@pytest.mark.parametrize("block", [lambda: conv().half(), lambda: conv().double(), lambda: Own(torch.fft.fft2)])
+def test_types_that_do_not_fit_are_told_in_one_line(block):
+    with pytest.raises(SettingError, match=r"^model: it cannot run on random samples of this form: "):
+        adapters.with_exits(adapters.from_blocks(nn.Identity(), [block()], "map"), **IMAGES)
+
+
+def test_weights_that_are_no_numbers_are_refused():
+    broken = conv()
+    with torch.no_grad():
+        broken.weight[0] = float("nan")
+    with pytest.raises(SettingError, match=r"^model: block 0 gives NaN on random samples: look for NaN in its weights"):
+        own(broken)
+
+
+def test_a_network_of_ones_own_stays_as_it_is():
+    parts = [nn.Sequential(conv(), nn.BatchNorm2d(3), nn.Dropout(0.5))]
+    state = torch.random.get_rng_state()
+    before = {name: t.clone() for name, t in parts[0].state_dict().items()}
+    backbone = adapters.from_blocks(nn.Identity(), parts, "map")
+    assert adapters.with_exits(backbone, **IMAGES).training
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(t, before[name]) for name, t in parts[0].state_dict().items())
+
+
+def test_a_graph_for_one_number_of_samples_is_refused_in_one_line(tmp_path):
+    model = own(Own(lambda x: x.reshape(len(x), 3, 8, 8)))
+    with pytest.raises(SettingError, match=r"^export: exit 1 cannot be made a graph for any number of samples .*len"):
+        export.export(model, tmp_path / "out", kind="image", shape=(3, 8, 8))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_vision_transformer_with_a_class_token_is_exported(tmp_path):
+    token, position = nn.Parameter(torch.randn(1, 1, 6)), nn.Parameter(torch.randn(1, 17, 6))
+    stem = adapters._Tokens(nn.Conv2d(3, 6, 2, stride=2), token, position, [])
+    parts = adapters.from_blocks(stem, [nn.Linear(6, 6), nn.Linear(6, 6)], "tokens", class_token=True)
+    model, x = adapters.with_exits(parts, **IMAGES).eval(), torch.randn(5, 3, 8, 8)
+    folder = export.export(model, tmp_path / "out", kind="image", shape=(3, 8, 8), threshold=1.0)
+    found, wanted = export.load(folder)(x.numpy()), predict(model, x, threshold=1.0)
+    torch.testing.assert_close(torch.from_numpy(found.answers), wanted.answers, rtol=1e-4, atol=1e-4)
+
+
+def test_two_parameters_in_one_memory_are_shared_ones():
+    one, other = conv(), conv()
+    other.weight = nn.Parameter(one.weight.data)
+    with pytest.raises(SettingError, match=r"^blocks: two of them share parameters"):
+        adapters.from_blocks(nn.Identity(), [one, other], "map")
+
+
+def test_blocks_may_come_one_by_one():
+    assert len(adapters.from_blocks(nn.Identity(), (conv() for _ in range(2)), "map").blocks) == 2

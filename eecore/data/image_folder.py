@@ -20,7 +20,7 @@ from eecore.data import preparation
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.division import check_classes, divide
 from eecore.data.own import OwnName, fits_in_memory
-from eecore.data.pictures import cached_pictures, endings, grey_bits, listing, stored_pictures
+from eecore.data.pictures import cached_pictures, endings, grey_bits, listing, stored_pictures, unread
 from eecore.errors import DataError
 
 SIDE = 32  # pixels, where no size is given
@@ -73,13 +73,15 @@ def make(name: OwnName) -> Dataset:
     info, (found, others) = describe(name), _scan(name)
     classes = list(found["train"])
     side = info.shape[1]
-    bits = grey_bits([path for files in found.values() for paths in files.values() for path in paths])
+    everything = [path for files in found.values() for paths in files.values() for path in paths]
+    bits = grey_bits(everything)
     read = functools.partial(_in_memory if _fits(found, side) else stored_pictures, bits=bits)
     parts = {part: _split(name, files, classes, side, read) for part, files in found.items()}
     train, validation, test = divide(name, parts["train"], parts.get("validation"), parts.get("test"))
     check_classes(name, train, classes)
     ready = preparation.of_pictures(side, bits)
-    return assemble(info, train=train, validation=validation, test=test, left_out=_in_words(others), preparation=ready)
+    left_out = _in_words(others + unread(everything))
+    return assemble(info, train=train, validation=validation, test=test, left_out=left_out, preparation=ready)
 
 
 def _scan(name: OwnName) -> tuple[dict[str, Classes], Counter[str]]:

@@ -25,6 +25,7 @@ from eecore.errors import DataError
 
 DOCUMENTS = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "PDF", "PSD", "WMF"}  # what Pillow reads and is no picture
 DEEP = {".jp2", ".pgm", ".png", ".tif", ".tiff"}  # endings of files that may have 16 bits of grey
+SEVERAL = {".apng", ".avif", ".gif", ".png", ".tif", ".tiff", ".webp"}  # endings of files that may have several frames
 PATIENCE = 5000  # pictures: more of them get a progress bar
 
 
@@ -87,6 +88,27 @@ def grey_bits(files: Sequence[Path]) -> int:
         most = max(pool.map(largest, [path for path in files if path.suffix.lower() in DEEP]), default=-1)
     bits = max(8, most.bit_length())
     return 16 if most < 0 else bits + bits % 2
+
+
+def unread(files: Sequence[Path]) -> Counter[str]:
+    """What of the pictures themselves is not read: later frames or pages, and the last bits of 16 a colour.
+
+    A file that cannot be read counts nothing here.
+    """
+
+    def of(path: Path) -> list[str]:
+        try:
+            with Image.open(path) as image:
+                deep = image.mode[:3] == "RGB" and any(";16" in str(tile[3]) for tile in image.tile)
+                several = getattr(image, "is_animated", getattr(image, "n_frames", 1) > 1)
+        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+            return []
+        found = ["pictures of several frames or pages, of which the first is read"] if several else []
+        return [*found, *(["pictures of 16 bits a colour, of which the first 8 are read"] if deep else [])]
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        named = pool.map(of, [path for path in files if path.suffix.lower() in SEVERAL])
+        return Counter(what for all_of_it in named for what in all_of_it)
 
 
 def read_pictures(name: object, files: Sequence[Path], side: int, bits: int = 16) -> np.ndarray:

@@ -22,6 +22,7 @@ from eecore.models import (
     vit,
 )
 from eecore.models.backbone import Backbone
+from eecore.models.comparing import check_alone, one_line
 from eecore.models.construct import Maker
 from eecore.models.cost import backbone_macs, exit_macs, head_macs
 from eecore.models.multi_exit import MultiExit, rows
@@ -104,25 +105,29 @@ def build(
     Returns:
         The model on that device, in training mode.
     Raises:
-        SettingError: an argument is wrong, or data, backbone and head do not fit each other.
+        SettingError: an argument is wrong, data, backbone and head do not fit each other, or a registered model's
+            blocks give for a sample what depends on other samples, on chance, or is no number.
     Example:
         >>> model = build("vit_nano", kind="sequence", shape=(1, 40), classes=10, exits="every:2")
         >>> model.exits
         (1, 3, 5)
     """
     make = maker(name)
-    made = construct.construct(
-        make,
-        name,
-        kind=kind,
-        shape=shape,
-        classes=classes,
-        exits=exits,
-        head=head,
-        seed=seed,
-        vocabulary=vocabulary,
-        device=device,
-    )
+    with one_line(f"model: {name} cannot run on {kind} data of {shape}"):
+        made = construct.construct(
+            make,
+            name,
+            kind=kind,
+            shape=shape,
+            classes=classes,
+            exits=exits,
+            head=head,
+            seed=seed,
+            vocabulary=vocabulary,
+            device=device,
+        )
+    if make not in _OURS:
+        check_alone(made.model)
     return made.model
 
 
@@ -187,6 +192,7 @@ def libraries(name: str) -> tuple[str, ...]:
     return ("transformers",) if source_module(name) is bert else ()
 
 
+_OURS = {family.backbone for family in (resnet, msdnet, efficientnet, vit, mlp, text, bert)}
 for _family in (resnet, msdnet, efficientnet, vit, mlp, text, bert):
     for _name in _family.MODELS:
         register(_name, _family.backbone)

@@ -18,7 +18,7 @@ tried on its ViTModel (5.24), whose hidden states it gives exactly.
 
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, cast, get_args
 
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from eecore.errors import SettingError, choose, how_to_install
 from eecore.models.backbone import Backbone, Layout
+from eecore.models.comparing import check_alone, one_line
 from eecore.models.construct import construct
 from eecore.models.heads import HEADS
 from eecore.models.multi_exit import MultiExit
@@ -35,7 +36,7 @@ from eecore.shapes import Float
 
 def from_blocks(
     stem: nn.Module,
-    blocks: Sequence[object],
+    blocks: Iterable[object],
     layout: str,
     head: str | None = None,
     class_token: bool = False,
@@ -62,14 +63,21 @@ def from_blocks(
     known = cast(Layout, choose("layout", layout, get_args(Layout)))
     if head is not None:
         choose("head", head, HEADS)
+    blocks = list(blocks)
     parts = [part for part in (stem, *blocks) if isinstance(part, nn.Module)]
     if not blocks or len(parts) <= len(blocks):
         came = [type(block).__name__ for block in blocks]
         raise SettingError(f"blocks: expected one module or more behind the stem, got {came}")
-    owners = [{id(p) for p in part.parameters()} for part in parts]
+    owners = [{_memory(p) for p in part.parameters()} for part in parts]
     if sum(map(len, owners)) > len(set().union(*owners)):
         raise SettingError("blocks: two of them share parameters; each parameter must belong to one block")
     return Backbone(stem, tuple(parts[1:]), known, head, class_token, uncut)
+
+
+def _memory(weight: Tensor) -> int:
+    """Where a weight's numbers lie, which two parameters may share; one without numbers is told apart by itself."""
+    here = not weight.is_meta and not nn.parameter.is_lazy(weight) and weight.layout is torch.strided
+    return (weight.data_ptr() if here else 0) or id(weight)
 
 
 def with_exits(
@@ -90,11 +98,15 @@ def with_exits(
         kind, shape, classes, exits, head, vocabulary: see `eecore.models.build`.
         seed: of the heads, which are the only new weights.
     Raises:
-        SettingError: as for `eecore.models.build`, a block cannot take what the one before gives, or a cut network
-            does not compute what the whole one does.
+        SettingError: as for `eecore.models.build`, a block cannot take what the one before gives, a cut network does
+            not compute what the whole one does, or what a block gives for a sample depends on other samples, on
+            chance, or is no number.
     """
     settings = {"exits": exits, "head": head, "seed": seed, "vocabulary": vocabulary}
-    return construct(lambda *_: backbone, "model", kind=kind, shape=shape, classes=classes, **settings).model  # type: ignore[arg-type]
+    with one_line(f"model: its parts cannot run on {kind} data of {tuple(shape)}"):
+        made = construct(lambda *_: backbone, "model", kind=kind, shape=shape, classes=classes, **settings)  # type: ignore[arg-type]
+    check_alone(made.model)
+    return made.model
 
 
 def cut(network: nn.Module) -> Backbone:
@@ -189,7 +201,7 @@ class _Tokens(nn.Module):
         tokens = self.patches(x)
         tokens = tokens.flatten(2).transpose(1, 2) if tokens.ndim == 4 else tokens
         if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            tokens = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         return self.rest(tokens + self.position)
 
 

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from eecore.errors import SettingError
 from eecore.models import cost
 from eecore.models.backbone import Backbone, State, reading
+from eecore.models.multi_exit import MultiExit
 from eecore.special import FIRST, PADDING
 
 TOLERANCE = 1e-3  # of the largest value: a hundred times what rounding makes of a deep network in float32
+ALIKE = 1e-3  # weights with a smaller range say nothing: zeros, ones, scales of 1e-6, class tokens with that deviation
 COARSE = 3e-2  # in 16-bit formats, and on accelerators, whose float32 may be of fewer digits
 
 
@@ -68,7 +70,9 @@ Seen = list[tuple[int, Tensor]]  # block, and what it gave, in the order in whic
 def check_cut(backbone: Backbone, whole: nn.Module, x: Tensor) -> None:
     """Stop where stem and blocks do not give what the network that they were cut from computes at the same places.
 
-    Nothing is compared where there are no values (on "meta"), or the network cannot run as a whole.
+    Weights that are all alike hide what the network does with them (positions of zeros, scales of 1e-6): they are moved
+    while the two are compared. Nothing is compared where there are no values (on "meta"), or the network cannot run as
+    a whole.
 
     Args:
         backbone: the cut.
@@ -84,7 +88,8 @@ def check_cut(backbone: Backbone, whole: nn.Module, x: Tensor) -> None:
     if first is not None:
         x = x.to(first.device, first.dtype if x.is_floating_point() else x.dtype)
     what = f"model: {type(whole).__name__} cannot be cut like this"
-    with _quiet((whole, backbone.stem, *backbone.blocks)):
+    parts = (backbone.stem, *backbone.blocks)
+    with _quiet((whole, *parts)), _told_apart(whole, parts):
         wanted = _run_whole(backbone, whole, x, what)
         state: State = backbone.stem(x.clone())
         for k, block in enumerate(backbone.blocks):
@@ -98,6 +103,49 @@ def check_cut(backbone: Backbone, whole: nn.Module, x: Tensor) -> None:
 
 
 @contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Whatever somebody else's code raises, as one line that begins with `what`."""
+    try:
+        yield
+    except SettingError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise SettingError(f"{what}: {reason}") from error
+
+
+@torch.no_grad()
+def check_alone(model: MultiExit) -> None:
+    """Stop where what a block gives for a sample is no number, depends on other samples, or differs each time.
+
+    Samples leave one after the other, so that who is beside whom is chance. Nothing is checked on "meta".
+
+    Args:
+        model: that knows what it is made for; stays as it is.
+    Raises:
+        SettingError: so it is, or it cannot run.
+    """
+    if model.made_for is None or any(weight.is_meta for weight in model.parameters()):
+        return
+    x = samples_like(*model.made_for)
+    with _quiet((model,)), one_line("model: it cannot run on random samples of this form"):
+        among, alone = model.block_outputs(x.clone()), model.block_outputs(x[:1].clone())
+        for k, (several, one) in enumerate(zip(map(reading, among), map(reading, alone), strict=True)):
+            if bool(several.isnan().any()):
+                raise SettingError(
+                    f"model: block {k} gives NaN on random samples: look for NaN in its weights, or a division by 0"
+                )
+            if not (far := apart(one, several[:1])) <= tolerance(one):
+                raise SettingError(
+                    f"model: block {k} answers a sample otherwise alone than among others, or otherwise each time "
+                    f"({far:.2g} of the largest value): samples leave one by one, so none may depend on its neighbours "
+                    "or on chance in eval mode, as in a batch normalisation without running statistics, a drop-out "
+                    "that is always on, or an order of axes other than samples first"
+                )
+        model(x[:2].clone())  # with the heads
+
+
+@contextmanager
 def _quiet(parts: Iterable[nn.Module]) -> Iterator[None]:
     """Eval mode for a while; modes and torch's generator come back as they were."""
     with ExitStack() as stack:
@@ -105,6 +153,33 @@ def _quiet(parts: Iterable[nn.Module]) -> Iterator[None]:
             stack.enter_context(cost.evaluating(part))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         yield
+
+
+@contextmanager
+def _told_apart(whole: nn.Module, parts: Sequence[nn.Module]) -> Iterator[None]:
+    """Weights and running statistics that are all alike, as new networks have them, differ for a while.
+
+    Where parts are copies, theirs cannot be moved alike: only what is shared is moved then.
+    """
+    shared = {id(weight) for part in parts for weight in _weights(part)}
+    known = {id(weight): weight for weight in _weights(whole)}
+    moved = [weight for i, weight in known.items() if i in shared or shared <= known.keys()]
+    kept = [(weight, weight.clone()) for weight in moved if float(weight.max() - weight.min()) < ALIKE]
+    generator = torch.Generator().manual_seed(0)
+    try:
+        for weight, _ in kept:  # upwards, as a variance may not fall below zero
+            weight += torch.rand(weight.shape, generator=generator, device="cpu").to(weight) / 5
+        yield
+    finally:
+        for weight, before in kept:
+            weight.copy_(before)
+
+
+def _weights(part: nn.Module) -> Iterator[Tensor]:
+    """Parameters and running statistics, without those that have no values."""
+    running = (m for m in part.modules() if isinstance(m, nn.modules.batchnorm._NormBase) and m.track_running_stats)
+    yield from (p for p in part.parameters() if p.is_floating_point() and p.numel())
+    yield from (t for m in running for t in (m.running_mean, m.running_var) if t is not None and t.numel())
 
 
 def _run_whole(backbone: Backbone, whole: nn.Module, x: Tensor, what: str) -> dict[int, Tensor]:
