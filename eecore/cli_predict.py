@@ -9,7 +9,8 @@ import typer
 from eecore import export
 from eecore.cli_data import say_store
 from eecore.cli_run import Folder
-from eecore.data.raw import SampleError, print_answers, spoken
+from eecore.data.answering import print_answers, spoken
+from eecore.data.raw import SampleError
 from eecore.errors import DataError, SettingError
 from eecore.new_samples import input_of, predict
 from eecore.training import Result, Store, read_key

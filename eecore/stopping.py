@@ -19,7 +19,7 @@ def heard_at_once() -> None:
 
 
 def heard_as_an_error() -> None:
-    """From now on a signal is a KeyboardInterrupt: what was started is ended on its way. A second one waits for nothing."""
+    """From now on a signal is a KeyboardInterrupt: what was started is ended on its way; a second one ends at once."""
     _heard.clear()
     _listen(_raise)
 

@@ -169,7 +169,7 @@ def test_a_store_that_takes_nothing_ends_everything_with_one_line(tmp_path, word
         preexec_fn=limited if store == "full" else None,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     lines = done.stderr.replace("\r", "\n").splitlines()
     assert done.returncode == 1
