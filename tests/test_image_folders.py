@@ -260,5 +260,5 @@ def test_a_class_may_be_called_as_a_split_is(tmp_path):
 def test_a_test_folder_of_the_classes_beside_it_is_an_error(tmp_path):
     classes(tmp_path / "pets", "cat", "dog")
     classes(tmp_path / "pets" / "test", "cat", "dog")
-    with pytest.raises(DataError, match="folder test may be a class or a split: it holds cat, dog"):
+    with pytest.raises(DataError, match="test may be a class or a split: it holds cat, dog"):
         data.info(f"images:{tmp_path / 'pets'}?size=8")

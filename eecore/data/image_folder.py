@@ -122,7 +122,7 @@ def _check_no_split(name: OwnName, top: dict[str, Path], used: list[Path]) -> No
     for place in used:
         if both := sorted(set(_folders(place)) & set(top)):
             raise DataError(
-                f"{name}: folder {place.name} may be a class or a split: it holds {', '.join(both[:3])}, as {name.path.name} "
+                f"{name}: {place.name} may be a class or a split: it holds {', '.join(both[:3])}, as {name.path.name} "
                 "does; put the others into a folder called train, or its pictures out of their folders"
             )
 
