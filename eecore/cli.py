@@ -92,7 +92,8 @@ def models_command(dataset: Dataset = "mnist1d") -> None:
 @runs_app.command("list", epilog="Example: python -m eecore runs list")
 def runs_list(store: Folder = None) -> None:
     """One line per stored prefix of a chain."""
-    here = _opened(store)
+    here = Store(store)
+    cli_data.say_store(here.folder)
     table = Table("key", "data", "model", "seed", "phases", "seconds", "kB")
     for key in here.stored_keys():
         record = here.record(key, "weights")
@@ -114,11 +115,11 @@ def runs_export(
     store: Folder = None,
 ) -> None:
     """Write backbone and last head of a stored prefix to a file that `train --pretrained` starts from."""
-    here = _opened(store)
-    name = one_key(here, key)
+    here, name = Store(store), one_key(Store(store), key)
     entry = here.get(name, "weights")
     if entry is None:
         raise SettingError(f"key: {name} has no finished phase")
+    cli_data.say_store(here.folder)
     about = {part: entry[1]["identity"][part] for part in ("dataset", "model", "seed")}
     digest = pretrained.export(entry[0], to, {**about, "key": name})
     console().print(f"wrote {to}, sha256 {digest}", highlight=False)
@@ -127,8 +128,9 @@ def runs_export(
 @runs_app.command("show", epilog="Example: python -m eecore runs show 3f2a")
 def runs_show(key: Annotated[str, typer.Argument(help="A key, or its beginning.")], store: Folder = None) -> None:
     """The whole record of one stored prefix, as JSON."""
-    here = _opened(store)
+    here = Store(store)
     name = one_key(here, key)
+    cli_data.say_store(here.folder)
     record = here.record(name, "logits") or here.record(name, "weights")
     console().print_json(json.dumps(record))
 
@@ -141,23 +143,18 @@ def runs_prune(
     store: Folder = None,
 ) -> None:
     """Remove stored runs: by key, the unfinished ones, or all."""
-    here = _opened(store)
+    here = Store(store)
     chosen = [k for k in here.stored_keys() if everything or (unfinished and not here.has(k, "weights"))]
     unknown = set(keys or []) - set(here.stored_keys())
     if unknown:
         raise SettingError(f"keys: not in the store: {', '.join(sorted(unknown))}")
     if not chosen and not keys and not (unfinished or everything):
         raise SettingError("prune: say which: keys, --unfinished or --everything")
+    cli_data.say_store(here.folder)
     removed = [*chosen, *(keys or [])]
     for key in removed:
         here.prune(key)
     console().print(f"removed {len(removed)} of {len(removed) + len(here.stored_keys())} stored keys")
-
-
-def _opened(folder: Path | None) -> Store:
-    store = Store(folder)
-    cli_data.say_store(store.folder)
-    return store
 
 
 def main() -> None:

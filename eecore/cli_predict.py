@@ -48,5 +48,6 @@ def predict_command(
 
 
 def _stored(store: Store, key: str, dataset: str | None) -> Result:
+    found = read_key(store, key, dataset)
     say_store(store.folder)
-    return read_key(store, key, dataset)
+    return found
