@@ -12,7 +12,11 @@ __version__ = "0.1.0"
 import importlib
 from typing import TYPE_CHECKING
 
-from eecore import own
+from eecore import own, stopping
+
+if own.on_command_line():  # before torch comes, which takes seconds
+    stopping.heard_at_once()
+
 from eecore.errors import DataError, EecoreError, SettingError, StoreError, TrainingError
 from eecore.training import (
     Phase,

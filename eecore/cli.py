@@ -2,7 +2,6 @@
 
 import json
 import logging
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -11,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from eecore import cli_data, data, models, own
+from eecore import cli_data, data, models, own, stopping
 from eecore.cli_data import console
 from eecore.cli_export import EXAMPLE as EXPORT
 from eecore.cli_export import export_command
@@ -27,6 +26,8 @@ from eecore.cli_sweep import sweep_command
 from eecore.errors import EecoreError, SettingError, shown
 from eecore.lab.command import EXAMPLE, lab_command
 from eecore.training import Recipe, Store, one_key, pretrained, recipes, train
+
+STOPPED = "stopped; what was finished is stored and is not done again"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -92,6 +93,7 @@ def models_command(dataset: Dataset = "mnist1d") -> None:
 def runs_list(store: Folder = None) -> None:
     """One line per stored prefix of a chain."""
     here = Store(store)
+    cli_data.say_store(here.folder)
     table = Table("key", "data", "model", "seed", "phases", "seconds", "kB")
     for key in here.stored_keys():
         record = here.record(key, "weights")
@@ -117,6 +119,7 @@ def runs_export(
     entry = here.get(name, "weights")
     if entry is None:
         raise SettingError(f"key: {name} has no finished phase")
+    cli_data.say_store(here.folder)
     about = {part: entry[1]["identity"][part] for part in ("dataset", "model", "seed")}
     digest = pretrained.export(entry[0], to, {**about, "key": name})
     console().print(f"wrote {to}, sha256 {digest}", highlight=False)
@@ -127,6 +130,7 @@ def runs_show(key: Annotated[str, typer.Argument(help="A key, or its beginning."
     """The whole record of one stored prefix, as JSON."""
     here = Store(store)
     name = one_key(here, key)
+    cli_data.say_store(here.folder)
     record = here.record(name, "logits") or here.record(name, "weights")
     console().print_json(json.dumps(record))
 
@@ -146,6 +150,7 @@ def runs_prune(
         raise SettingError(f"keys: not in the store: {', '.join(sorted(unknown))}")
     if not chosen and not keys and not (unfinished or everything):
         raise SettingError("prune: say which: keys, --unfinished or --everything")
+    cli_data.say_store(here.folder)
     removed = [*chosen, *(keys or [])]
     for key in removed:
         here.prune(key)
@@ -155,14 +160,14 @@ def runs_prune(
 def main() -> None:
     """Run the command line; an error that a user can act on is one line and exit status 1, or 2 for a wrong option."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    signal.signal(signal.SIGTERM, _asked_to_end)
     try:
+        stopping.heard_as_an_error()
         own.load()
         status = app(standalone_mode=False)
     except EecoreError as error:
         _stop(str(error), 1)
     except (typer.Abort, KeyboardInterrupt):
-        _stop("stopped; what was finished is stored and is not done again", 130)
+        _stop(STOPPED, stopping.status())
     except OSError as error:  # a disk that is full, a file that may not be read: whatever was not said better
         _stop(f"{shown(error.filename)}: {error.strerror}" if error.filename else str(error), 1)
     except Exception as error:  # of the parser: typer has its own copy of click, or uses click's, by its version
@@ -171,13 +176,8 @@ def main() -> None:
         _stop(" ".join(error.format_message().split()), getattr(error, "exit_code", 2))
     else:
         if status == 130:  # typer's word for a stop from the keyboard
-            _stop("stopped; what was finished is stored and is not done again", 130)
+            _stop(STOPPED, stopping.status())
         raise SystemExit(status if isinstance(status, int) else 0)
-
-
-def _asked_to_end(number: int, frame: object) -> NoReturn:
-    """A polite end from outside is one as from the keyboard: what was started ends too."""
-    raise KeyboardInterrupt
 
 
 def _stop(message: str, status: int) -> NoReturn:

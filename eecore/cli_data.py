@@ -33,9 +33,14 @@ def console() -> Console:
     return Console(soft_wrap=True, force_jupyter=False, width=None if sys.stdout.isatty() else 250)
 
 
+def say_store(store: Path) -> None:
+    """Which store a command uses: a line on stderr, so that its output stays what it is."""
+    print(f"store: {store}", file=sys.stderr)
+
+
 def say_what_came_in(store: Path, names: Iterable[str]) -> None:
     """Which store a command uses, and what was read of each data set: a line each, on stderr, before it trains."""
-    print(f"store: {store}", file=sys.stderr)
+    say_store(store)
     for name in dict.fromkeys(names):
         print(f"data: {first_line(data.load(name))}", file=sys.stderr)
 

@@ -9,7 +9,7 @@ import torch
 import typer
 
 from eecore import data, export
-from eecore.cli_data import console
+from eecore.cli_data import console, say_store
 from eecore.cli_run import Folder, RunOptions, takes_options
 from eecore.data.own import with_size
 from eecore.errors import SettingError, choose
@@ -48,7 +48,9 @@ def export_command(
     if threshold is not None and budget is not None:
         raise SettingError("threshold, budget: one of them decides when samples leave; give one")
     choose("rule", rule, exit_rules())
-    result = _by_settings(options, Store(store)) if key is None else _by_key(key, options, Store(store))
+    here = Store(store)
+    say_store(here.folder)
+    result = _by_settings(options, here) if key is None else _by_key(key, options, here)
     made = rule_of(result, rule)
     limit = _limit(result, made, threshold, budget)
     loaded = data.load(result.run.dataset)
@@ -88,7 +90,7 @@ def _by_settings(options: RunOptions, store: Store) -> Result:
         phases = " + ".join(f"{phase.rule or phase.trains}:{phase.epochs}" for phase in run.phases or ())
         start = f", from {run.pretrained}" if run.pretrained else ""
         print(
-            f"not in the store {store.folder}, so it is trained first: {run.dataset} {run.model} {run.regime} "
+            f"not in the store, so it is trained first: {run.dataset} {run.model} {run.regime} "
             f"({phases} epochs) seed {run.seed}{start}; a stored run is exported by --key, see `eecore runs list`",
             file=sys.stderr,
         )

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from eecore import export
+from eecore.cli_data import say_store
 from eecore.cli_run import Folder
-from eecore.data.raw import SampleError, print_answers, spoken
+from eecore.data.answering import print_answers, spoken
+from eecore.data.raw import SampleError
 from eecore.errors import DataError, SettingError
 from eecore.new_samples import input_of, predict
 from eecore.training import Result, Store, read_key
@@ -36,10 +38,16 @@ def predict_command(
         raise SettingError("run, export: one of them says which network answers; give one")
     if exported is not None and dataset is not None:
         raise SettingError("dataset: an exported folder needs no data set; leave it out")
-    source: Result | Path = exported if exported is not None else read_key(Store(store), str(run), dataset)
+    source: Result | Path = exported if exported is not None else _stored(Store(store), str(run), dataset)
     about = input_of(source) if isinstance(source, Result) else export.load(source).input
     try:
         given = spoken(samples, (about["preparation"] or {}).get("form", ""))
     except SampleError as error:
         raise DataError(str(error)) from None
     print_answers(predict(source, given, rule=rule, threshold=threshold, prepared=prepared), sys.stdout, sys.stderr)
+
+
+def _stored(store: Store, key: str, dataset: str | None) -> Result:
+    found = read_key(store, key, dataset)
+    say_store(store.folder)
+    return found

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from eecore.cli_data import console
+from eecore.cli_data import console, say_store
 from eecore.errors import SettingError
 from eecore.recommendation.advice import FINAL, Recommendation
 from eecore.recommendation.ask import answer as answer_of
@@ -32,8 +32,9 @@ def recommend_command(
     store: Annotated[Path | None, typer.Option("--store", help="Folder of stored runs; default EECORE_STORE.")] = None,
 ) -> None:
     """Recommend a regime from the stored runs of the quick grid and the data set, and the records. No training."""
-    share = _budget(budget)
-    gathered = gather(dataset, share, Store(store))
+    share, here = _budget(budget), Store(store)
+    say_store(here.folder)
+    gathered = gather(dataset, share, here)
     answer = answer_of(
         gathered,
         dataset,

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from eecore import data, export
-from eecore.data.raw import Answer, SampleError, answers, prepare
+from eecore.data.answering import Answer, answers
+from eecore.data.raw import SampleError, prepare
 from eecore.errors import DataError, SettingError
 from eecore.inference import Rule, folded, make_rule
 from eecore.inference import predict as run_rows

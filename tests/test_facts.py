@@ -34,13 +34,13 @@ def test_rows_classes_values_and_what_was_left_out_are_said():
         "rows": "2 train, 1 validation, 1 test",
         "classes": "2: cat (2), dog (2)",
         "values": "numbers from 0 to 20",
-        "left out": "3 files that end in .txt; 1 that occur again in a later split",
+        "left out": "3 files that end in .txt; 1 that occurs again in a later split",
     }
 
 
 def test_one_line_says_the_same_shorter():
     said = "two: 2 train, 1 validation, 1 test; 2 classes of 2; 1 x 2 numbers from 0 to 20; "
-    assert first_line(made()) == said + "left out: 3 files that end in .txt, 1 that occur again in a later split"
+    assert first_line(made()) == said + "left out: 3 files that end in .txt, 1 that occurs again in a later split"
 
 
 def test_many_classes_are_counted_and_a_regression_has_a_range():

@@ -120,7 +120,7 @@ def test_what_is_left_out_is_counted(tmp_path):
     (folder / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
     picture(folder / "beside.png")
     said = facts(load(folder))["left out"]
-    others = ["1 files that end in .txt", "1 links to what is not there", "1 pictures beside the class folders"]
+    others = ["1 file that ends in .txt", "1 link to what is not there", "1 picture beside the class folders"]
     assert sorted(said.split("; ")) == sorted(["2 files that end in .heic", *others])
 
 
@@ -128,7 +128,7 @@ def test_a_class_of_what_cannot_be_read_names_the_endings(tmp_path):
     classes(tmp_path / "pets", "cat")
     (tmp_path / "pets" / "dog").mkdir()
     (tmp_path / "pets" / "dog" / "a.heic").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"class 'dog' has no images in .*, only 1 files that end in .heic"):
+    with pytest.raises(DataError, match=r"class 'dog' has no images in .*, only 1 file that ends in .heic"):
         load(tmp_path / "pets")
 
 
@@ -220,8 +220,8 @@ def test_a_link_to_a_folder_around_it_brings_no_other_class(tmp_path):
     found = load(tmp_path / "pets")
     assert sum(map(len, (found.train, found.validation, found.test))) == 12
     said = facts(found)["left out"]
-    assert "1 links to a folder around them" in said
-    assert "1 pipes, sockets or devices" in said
+    assert "1 link to a folder around it" in said
+    assert "1 pipe or the like" in said
 
 
 def test_a_linked_folder_that_changes_is_noticed(tmp_path):
@@ -275,4 +275,17 @@ def test_frames_and_bits_that_are_not_read_are_said(tmp_path):
     (tmp_path / "a" / "deep.png").write_bytes(png_of_16_bits_a_colour(RNG.integers(0, 4096, (8, 8, 3))))
     found = data.load(f"images:{tmp_path}?size=8").left_out
     assert "6 pictures of several frames or pages, of which the first is read" in found
-    assert "1 pictures of 16 bits a colour, of which the first 8 are read" in found
+    assert "1 picture of 16 bits a colour, of which the first 8 are read" in found
+
+
+def test_a_class_may_be_called_as_a_split_is(tmp_path):
+    for label in ("train", "bus", "test"):
+        classes(tmp_path / "rides", label)
+    assert data.info(f"images:{tmp_path / 'rides'}?size=8").class_names == ("bus", "test", "train")
+
+
+def test_a_test_folder_of_the_classes_beside_it_is_an_error(tmp_path):
+    classes(tmp_path / "pets", "cat", "dog")
+    classes(tmp_path / "pets" / "test", "cat", "dog")
+    with pytest.raises(DataError, match="test may be a class or a split: it holds cat, dog"):
+        data.info(f"images:{tmp_path / 'pets'}?size=8")

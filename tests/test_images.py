@@ -335,3 +335,19 @@ def test_cached_pictures_are_read_once_until_a_file_changes(tmp_path: Path, monk
     assert pictures.cached_pictures("toy", [path], 8)[0, 0, 0, 0] == 200
     assert pictures.cached_pictures("toy", [path], 16).shape == (1, 3, 16, 16)
     assert len(times) == 3
+
+
+def test_classes_have_the_names_that_the_files_say(monkeypatch, tmp_path):
+    layout, _, _ = tiny_cifar("cifar100", tmp_path)
+    monkeypatch.setenv("EECORE_DATA", str(tmp_path))
+    names = [f"thing_{i}" for i in range(100)]
+    file = tmp_path / layout.archive.folder / "fine_label_names.txt"
+    file.write_text("\n".join(names) + "\n\n")
+    assert data.info("cifar100").labels == tuple(names)
+    file.write_text("\n".join(names[:-1]))
+    with pytest.raises(DataError, match="expected 100 different names of classes, got 99"):
+        data.info("cifar100")
+    place = tiny_tiny_imagenet(tmp_path)
+    assert data.info("tinyimagenet").labels == ("n04", "n02", "n03")
+    (place / "words.txt").write_text("n02\tcrane, bird\nn03\tcrane\nn04\tgoldfish, Carassius auratus\n")
+    assert data.info("tinyimagenet").labels == ("goldfish", "crane (n02)", "crane (n03)")

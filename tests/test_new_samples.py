@@ -12,7 +12,7 @@ from PIL import Image
 import eecore
 from eecore import data, export
 from eecore.cli import main
-from eecore.data import preparation, raw, tokens
+from eecore.data import answering, preparation, tokens
 from eecore.data.raw import SampleError, prepare
 from eecore.export.write import standalone
 from eecore.training import Run, Store, read_key, train
@@ -331,6 +331,6 @@ def test_a_part_of_a_run_is_no_result(tmp_path):
 def test_words_of_the_command_line_that_are_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "review.txt").write_text("good soup")
-    assert [type(one) is str for one in raw.spoken(["review.txt", "good soup"], "text")] == [False, True]
+    assert [type(one) is str for one in answering.spoken(["review.txt", "good soup"], "text")] == [False, True]
     with pytest.raises(SampleError, match=r"reviw\.txt: there is no such file"):
-        raw.spoken(["reviw.txt"], "text")
+        answering.spoken(["reviw.txt"], "text")

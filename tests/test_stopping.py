@@ -1,6 +1,7 @@
 """Ctrl-C and a polite end: one line, within seconds, nothing begins afterwards, and what was stored stays."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +13,16 @@ from eecore.training import Store
 
 SWEEP = ["sweep", "--datasets", "synthetic", "--models", "mlp_nano", "--regimes", "joint", "--seeds", "0,1,2,3,4,5"]
 LONG = ["--epochs", "100000"]
+PLAN = """[[entry]]
+name = "tiny"
+title = "Tiny"
+dataset = "synthetic"
+model = "mlp_nano"
+epochs = 100000
+size = "small"
+regimes = ["joint", "mixed"]
+seeds = [0, 1]
+"""
 TRAIN = ["train", "--dataset", "synthetic", "--model", "mlp_nano", "--regime", "joint"]
 STOPPED = "eecore: stopped; what was finished is stored and is not done again"
 
@@ -20,7 +31,7 @@ def started(store, words, **more):
     """The command in a group of its own, as in a terminal; it returns when it has stored a state of each training."""
     environment = {**os.environ, "EECORE_STORE": str(store), "EECORE_WORKERS": "2", "OMP_NUM_THREADS": "1", **more}
     process = subprocess.Popen(
-        [sys.executable, "-m", "eecore", *words, *LONG],
+        [sys.executable, "-m", "eecore", *words, *(LONG if words[0] != "lab" else [])],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -71,7 +82,36 @@ def ends_at_once(process, store, send):
 def test_a_stop_from_the_keyboard_or_from_outside(tmp_path, words, number):
     process = started(tmp_path, words)
     send = (lambda: os.killpg(process.pid, number)) if number == signal.SIGINT else process.terminate
-    assert ends_at_once(process, tmp_path, send) == 130
+    assert ends_at_once(process, tmp_path, send) == 128 + number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_of_the_lab(tmp_path, number):
+    (tmp_path / "plan.toml").write_text(PLAN)
+    words = ["lab", "--records", str(tmp_path), "--checkpoint-seconds", "0.1"]
+    process = started(tmp_path / "store", words)
+    assert ends_at_once(process, tmp_path / "store", lambda: os.killpg(process.pid, number)) == 128 + number
+    assert not list(tmp_path.rglob("*seed*.json"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_before_torch_is_there(tmp_path, number):
+    """Which takes seconds to import, here for ever."""
+    (tmp_path / "torch.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(600)\n")
+    way = os.pathsep.join([str(tmp_path), *sys.path])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "eecore", *TRAIN],
+        env={**os.environ, "PYTHONPATH": way},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(number)
+    _, said = process.communicate(timeout=5)
+    assert said == "eecore: stopped; nothing was begun\n"
+    assert process.returncode == 128 + number
 
 
 @pytest.mark.slow
@@ -101,3 +141,39 @@ def test_several_workers_say_epoch_loss_and_time_left(tmp_path):
     assert "/600000" in bars[-1]
     assert "synthetic mlp_nano joint seed 0: epoch " in bars[-1]
     assert ", loss " in bars[-1]
+
+
+def limited():
+    """No file of more than 4 kB: a disk that is full, for what a training stores."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+SHORT = [*SWEEP, "--epochs", "2"]
+FULL = {
+    "one": [*SHORT, "--workers", "1"],
+    "several": [*SHORT, "--workers", "2"],
+    "dask": [*SHORT, "--workers", "2", "--engine", "dask"],
+    "lab": ["lab"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("store", ["full", "file"])
+@pytest.mark.parametrize("words", FULL.values(), ids=FULL)
+def test_a_store_that_takes_nothing_ends_everything_with_one_line(tmp_path, words, store):
+    (tmp_path / "plan.toml").write_text(PLAN.replace("100000", "2"))
+    (tmp_path / "file").touch()
+    more = ["--records", str(tmp_path)] if words == ["lab"] else []
+    done = subprocess.run(
+        [sys.executable, "-m", "eecore", *words, *more, "--store", str(tmp_path / store)],
+        preexec_fn=limited if store == "full" else None,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    lines = done.stderr.replace("\r", "\n").splitlines()
+    assert done.returncode == 1
+    assert [line for line in lines if line.startswith("eecore:")] == [lines[-1]]
+    assert lines[-1].startswith(f"eecore: cannot write to the store {tmp_path / store}: ")
+    assert "Traceback" not in done.stderr
+    assert "seed" not in done.stdout  # no result, and no other run that is tried

@@ -91,7 +91,13 @@ register(mnist_parts.LOW, mnist_parts.make_low)
 register(mnist_parts.HIGH, mnist_parts.make_high)
 register(fashion.INFO, fashion.make, fetch=fashion.fetch, files=fashion.present)
 register(cifar.CIFAR10.info, cifar.make_cifar10, fetch=cifar.fetch_cifar10, files=cifar.present_cifar10)
-register(cifar.CIFAR100.info, cifar.make_cifar100, fetch=cifar.fetch_cifar100, files=cifar.present_cifar100)
+register(
+    cifar.CIFAR100.info,
+    cifar.make_cifar100,
+    fetch=cifar.fetch_cifar100,
+    files=cifar.present_cifar100,
+    describe=cifar.describe_cifar100,
+)
 register(
     tiny_imagenet.INFO,
     tiny_imagenet.make,
@@ -110,6 +116,11 @@ register(wordlang.INFO, wordlang.make)
 register(text_sets.TREC, text_sets.make_trec, files=partial(here, *text_sets.TREC_FILES))
 register(text_sets.SST2, text_sets.make_sst2, files=partial(here, *text_sets.SST2_FILES))
 _posts = partial(here, *text_sets.NEWSGROUPS_FOLDERS)
-register(text_sets.NEWSGROUPS, text_sets.make_newsgroups20, files=_posts)
-register(text_sets.NEWSGROUPS_WHOLE, text_sets.make_newsgroups20_whole, files=_posts)
+register(text_sets.NEWSGROUPS, text_sets.make_newsgroups20, files=_posts, describe=text_sets.describe_newsgroups20)
+register(
+    text_sets.NEWSGROUPS_WHOLE,
+    text_sets.make_newsgroups20_whole,
+    files=_posts,
+    describe=text_sets.describe_newsgroups20_whole,
+)
 register(stsb.INFO, stsb.make_stsb, files=partial(here, *stsb.FILES))

@@ -5,6 +5,7 @@ A record is one or two label bytes, then the red, the green and the blue plane, 
 Axes: N samples.
 """
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ class Layout:
         samples: records in the training and in the test files together.
         moments: mean and standard deviation of red, green and blue over the published training pixels / 255.
         copies: sha256 of each file, training first, of known copies that differ, by what to say of them.
+        names: file of the classes' names, one a line, by number; "": none is needed.
     """
 
     info: Info
@@ -48,6 +50,7 @@ class Layout:
     samples: tuple[int, int]
     moments: tuple[tuple[float, ...], tuple[float, ...]]
     copies: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    names: str = ""
 
 
 def _info(name: str, title: str, classes: int, class_names: tuple[str, ...] = ()) -> Info:
@@ -109,6 +112,7 @@ CIFAR100 = Layout(
             "0c505851c1a73845645be981ff273aa1c95b025e57485bda84c865e1e14b543d",
         )
     },
+    names="fine_label_names.txt",
 )
 
 
@@ -120,6 +124,11 @@ def make_cifar10() -> Dataset:
 def make_cifar100() -> Dataset:
     """The registered CIFAR-100: the 100 fine classes."""
     return make_cifar(CIFAR100)
+
+
+def describe_cifar100() -> Info:
+    """The description of CIFAR-100, with the names of its classes where their file is here."""
+    return described(CIFAR100)
 
 
 def fetch_cifar10(base_url: str | None = None) -> Path:
@@ -148,6 +157,27 @@ def present(layout: Layout) -> list[Path]:
     return [path for name in (*layout.train, layout.test) if folder and (path := folder / name).is_file()]
 
 
+def described(layout: Layout) -> Info:
+    """The description, with the classes' names from their file; without them where it is not here.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    folder = locate(layout.archive.folder)
+    if folder is None or not layout.names or not (folder / layout.names).is_file():
+        return layout.info
+    try:
+        names = tuple((folder / layout.names).read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DataError(f"{layout.info.name}: {folder / layout.names} cannot be read: {problem}") from problem
+    if len(set(names)) != len(names) or len(names) != layout.info.classes:
+        raise DataError(
+            f"{layout.info.name}: {folder / layout.names} is damaged: expected {layout.info.classes} different names "
+            f"of classes, got {len(set(names))}; remove it to go on with their numbers"
+        )
+    return dataclasses.replace(layout.info, class_names=names)
+
+
 def make_cifar(layout: Layout) -> Dataset:
     """Read the files and divide the published training images, a tenth for validation.
 
@@ -169,7 +199,7 @@ def make_cifar(layout: Layout) -> Dataset:
     size = len(pool) // 10
     kept, validation = (pool.take(index) for index in stratified(pool.y.numpy(), (len(pool) - size, size)))
     return assemble(
-        layout.info,
+        described(layout),
         train=kept,
         validation=validation,
         test=_split(parts[-1], layout),

@@ -7,6 +7,7 @@ from collections import Counter
 
 import torch
 
+from eecore.data.counted import counted
 from eecore.data.dataset import Dataset, Split
 from eecore.data.streamed import Pixels
 from eecore.shapes import Float
@@ -107,5 +108,5 @@ def _span(values: Float[torch.Tensor, " N"]) -> str:
 
 def _left_out(dataset: Dataset) -> list[str]:
     """What of the files is not in the data set, and why."""
-    copies = f"{dataset.removed} that occur again in a later split" if dataset.removed else ""
+    copies = counted(dataset.removed, "that occur again in a later split") if dataset.removed else ""
     return [*dataset.left_out, *([copies] if copies else [])]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from eecore.data import preparation
+from eecore.data.counted import counted
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.division import check_classes, divide
 from eecore.data.own import OwnName, fits_in_memory
@@ -95,6 +96,10 @@ def _scan(name: OwnName) -> tuple[dict[str, Classes], Counter[str]]:
     top = _folders(name.path)
     named = {part: [place for n, place in top.items() if _split_of(n) == part] for part in SPLITS}
     used = [place for places in named.values() for place in places]
+    if len(used) < len(top) and all(_has_pictures(place) and not _folders(place) for place in used):
+        named, used = {part: [] for part in SPLITS}, []  # classes that are called so, such as trains
+    elif len(used) < len(top) and not named["train"]:
+        _check_no_split(name, top, used)
     if used and len(used) == len(top) and not named["train"]:
         raise DataError(f"{name}: of the folders {', '.join(top)} none is called train; name one of them so")
     if not named["train"]:
@@ -112,6 +117,16 @@ def _scan(name: OwnName) -> tuple[dict[str, Classes], Counter[str]]:
             raise DataError(f"{name}: class {strange[0]!r} of {part} is not in train{hint}")
     others = sum((counted for _, counted in parts.values()), Counter[str]())
     return {part: found for part, (found, _) in parts.items()}, others
+
+
+def _check_no_split(name: OwnName, top: dict[str, Path], used: list[Path]) -> None:
+    """Stop where a folder is called val or test and holds folders called as the classes beside it."""
+    for place in used:
+        if both := sorted(set(_folders(place)) & set(top)):
+            raise DataError(
+                f"{name}: {place.name} may be a class or a split: it holds {', '.join(both[:3])}, as {name.path.name} "
+                "does; put the others into a folder called train, or its pictures out of their folders"
+            )
 
 
 def _split_of(folder: str) -> str:
@@ -177,7 +192,7 @@ def _has_pictures(folder: Path) -> bool:
 
 def _in_words(others: Counter[str]) -> tuple[str, ...]:
     """What was left out, a phrase each."""
-    return tuple(f"{count} {what}" for what, count in others.most_common())
+    return tuple(counted(count, what) for what, count in others.most_common())
 
 
 def _folders(folder: Path) -> dict[str, Path]:

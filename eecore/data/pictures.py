@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from eecore.data import raw
+from eecore.data.counted import counted
 from eecore.data.files import cache_folder, cached_arrays, sha256
 from eecore.data.streamed import DIGEST, Pixels, content_hash
 from eecore.errors import DataError
@@ -47,7 +48,7 @@ def listing(folder: Path) -> tuple[list[Path], Counter[str]]:
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
         if real in seen or (real != around and around.startswith(real.rstrip(os.sep) + os.sep)):
-            others["links to a folder around them, or linked before"] += 1
+            others["links to a folder around it, or linked before"] += 1
             folders.clear()
             continue
         seen.add(real)
@@ -57,7 +58,7 @@ def listing(folder: Path) -> tuple[list[Path], Counter[str]]:
             if not path.exists():
                 others["links to what is not there"] += 1
             elif not path.is_file():
-                others["pipes, sockets or devices"] += 1
+                others["pipes or the like"] += 1
             elif end in endings():
                 found.append(path)
             else:
@@ -146,7 +147,7 @@ def _read_each(
     bad = [i for i, problem in enumerate(said) if problem]
     if bad:
         first = f"{files[bad[0]]} ({said[bad[0]]})"
-        raise DataError(f"{name}: {len(bad)} of {len(files)} images cannot be opened, the first is {first}")
+        raise DataError(f"{name}: {len(bad)} of {counted(len(files), 'images')} cannot be opened, the first is {first}")
 
 
 def cached_pictures(name: object, files: Sequence[Path], side: int, bits: int = 16) -> np.ndarray:

@@ -6,9 +6,6 @@ sentences are read by the same lines when a network is trained and wherever it i
 Axes: N samples, C channels, H height, W width, L length, S tokens of a text (or side of a square picture).
 """
 
-import csv
-import io
-import json
 import os
 import re
 import zlib
@@ -45,26 +42,6 @@ class Rows(NamedTuple):
     x: np.ndarray
     names: list[str]
     notes: list[str]
-
-
-class Answer(NamedTuple):
-    """What a network says of one sample.
-
-    Args:
-        sample: its file, its text or its place in an array.
-        label: name of the class.
-        number: of the class, 0..C-1.
-        exit: where it left, 1..K.
-        confidence: largest softmax probability of the answer there.
-        note: what is to be known of the sample; mostly empty.
-    """
-
-    sample: str
-    label: str
-    number: int
-    exit: int
-    confidence: float
-    note: str
 
 
 # --- one picture, one text
@@ -222,13 +199,14 @@ def check_rows(x: np.ndarray, about: dict[str, Any], name: str = "x") -> None:
     """
     if x.dtype != about["dtype"]:
         raise SampleError(f"{name}: expected {about['dtype']}, got {x.dtype}")
-    _check_finite(x, name)
+    check_finite(x, name)
     size = about.get("vocabulary", 0)
     if size and (x.min() < 0 or x.max() >= size):
         raise SampleError(f"{name}: expected token numbers 0..{size - 1}, got {x.min()}..{x.max()}")
 
 
-def _check_finite(x: np.ndarray, name: str) -> None:
+def check_finite(x: np.ndarray, name: str) -> None:
+    """Stop where a sample holds values that are not finite."""
     bad = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
     if len(bad):
         raise SampleError(f"{name}: sample {bad[0]} holds values that are not finite (NaN or infinity)")
@@ -260,7 +238,7 @@ def _text_rows(text: str, about: dict, name: str) -> Rows:
         raise SampleError(f"preparation: cut {preparation['cut']!r} is not known; known: {', '.join(CUTS)}")
     tokens = CUTS[preparation["cut"]](text)
     if not text.strip() or not tokens:
-        raise SampleError(f"samples: the text {_short(name)!r} is empty; expected {preparation['cut']}")
+        raise SampleError(f"samples: the text {short(name)!r} is empty; expected {preparation['cut']}")
     length, numbers = preparation["length"], preparation["numbers"]
     read = tokens[: length - 1]
     notes = []
@@ -272,7 +250,8 @@ def _text_rows(text: str, about: dict, name: str) -> Rows:
     return Rows(padded([row], length), [name], ["; ".join(notes)])
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A text as it stands in a message, cut where it is long."""
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -320,7 +299,7 @@ def _array_rows(x: np.ndarray, about: dict, place: str) -> Rows:
     if x.dtype.kind not in "uif":
         raise SampleError(f"{name}: expected numbers, got {x.dtype}")
     x = _in_shape(x, tuple(about["shape"]), name, last=preparation.get("channels") == "last")
-    _check_finite(x, name)
+    check_finite(x, name)
     exact: Any = np.float64 if x.dtype.itemsize > 2 and x.dtype != np.float32 else np.float32
     axes = (1, -1, *(1,) * (x.ndim - 2))
     mean, std = (np.array(preparation[key], dtype=exact).reshape(axes) for key in ("mean", "std"))
@@ -331,7 +310,7 @@ def _array_rows(x: np.ndarray, about: dict, place: str) -> Rows:
     rows = (values - mean) / std
     with np.errstate(over="ignore"):
         rows = np.ascontiguousarray(rows, dtype=np.float32)
-    _check_finite(rows, name)
+    check_finite(rows, name)
     notes = [""] * len(rows)
     if preparation["form"] == "array":
         away = np.abs(rows).reshape(len(rows), -1).mean(axis=1)
@@ -389,70 +368,3 @@ FORMS = {  # of preparations -> what a raw sample is
     "array": "an array of numbers, perhaps in a .npy file",
     "rows": "an array of rows, normalised as those that it has learnt from (how is not known), perhaps in a .npy file",
 }
-
-
-# --- the command line's words and lines
-
-
-def spoken(samples: Sequence[str], form: str) -> list[str | Path]:
-    """What words of a command line mean: where a network takes texts, a name of a file is that file, all else a text.
-
-    Raises:
-        SampleError: a word is called as a file is, and there is none.
-    """
-    if form != "text":
-        return list(samples)
-    return [Path(word) if _is_file(word) else word for word in samples]
-
-
-def _is_file(word: str) -> bool:
-    try:
-        there = os.path.isfile(word)
-    except ValueError:  # a zero byte
-        return False
-    if not there and re.fullmatch(r"\S+\.(npy|txt)", word):
-        raise SampleError(f"{word}: there is no such file")
-    return there
-
-
-def answers(rows: Rows, taken: np.ndarray, logits: np.ndarray, labels: Sequence[str]) -> list[Answer]:
-    """An answer for each sample.
-
-    Args:
-        rows: the samples.
-        taken: (N,), exits, 0..K-1.
-        logits: (N, C), of the answers there.
-        labels: C names.
-    Raises:
-        SampleError: logits are not finite.
-    """
-    _check_finite(logits, "logits")
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    sure, number = powers.max(axis=1) / powers.sum(axis=1), logits.argmax(axis=1)
-    return [
-        Answer(name, labels[c], int(c), int(k) + 1, float(p), note)
-        for name, note, c, k, p in zip(rows.names, rows.notes, number, taken, sure, strict=True)
-    ]
-
-
-def print_answers(found: Sequence[Answer], out: Any, notes: Any) -> None:
-    """Lines "sample,class,exit,confidence" to the stream `out`, notes to another."""
-    for stream in (out, notes):
-        if isinstance(stream, io.TextIOWrapper):  # names of files may be of bytes that are no text
-            stream.reconfigure(errors="backslashreplace")
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(["sample", "class", "exit", "confidence"])
-    for one in found:
-        table.writerow([one.sample, one.label, one.exit, f"{one.confidence:.4f}"])
-    for note, names in _together(found).items():
-        first = json.dumps(_short(names[0]), ensure_ascii=False)
-        print(f"note: {first}{f' and {len(names) - 1} more' if names[1:] else ''}: {note}", file=notes)
-
-
-def _together(found: Sequence[Answer]) -> dict[str, list[str]]:
-    """Samples by the note that they have."""
-    by_note: dict[str, list[str]] = {}
-    for one in found:
-        if one.note:
-            by_note.setdefault(one.note, []).append(one.sample)
-    return by_note

@@ -21,6 +21,7 @@ import torch
 from pyarrow import ArrowException
 
 from eecore.data import tokens
+from eecore.data.counted import counted
 from eecore.data.dataset import TARGETS, Dataset, Info
 from eecore.data.division import about_targets, as_targets, in_order, is_number, tidy
 from eecore.data.own import OwnName, stamp
@@ -205,7 +206,7 @@ def _delimited(path: Path, separators: str) -> tuple[pd.DataFrame, list[str]]:
             if separator == "\t"
             else f'a text that holds {separator!r} stands between quotation marks, "like this{separator} it is one"'
         )
-        got = f"{len(wrong.fields)} field{'s'[: len(wrong.fields) > 1]}, the header has {len(header)}"
+        got = f"{counted(len(wrong.fields), 'fields')}, the header has {len(header)}"
         raise DataError(f"{path}, line {wrong.first}: {got} ({', '.join(header)}): {remedy}")
     long = [row for row in rows if row.last > row.first]
     if "label" in header:
@@ -277,7 +278,7 @@ def _check_swallowed(path: Path, rows: list[_Record], lines: list[str], separato
 
 
 def _rows(count: int) -> str:
-    return f"{count} row{'s'[: count != 1]}"
+    return counted(count, "rows")
 
 
 # ---- labels and parts

@@ -7,7 +7,9 @@ token numbers.
 Axes: N texts, S tokens of a text, V numbers of a vocabulary.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import _twenty_newsgroups as newsgroups
@@ -15,7 +17,7 @@ from sklearn.datasets import _twenty_newsgroups as newsgroups
 from eecore.data import tokens
 from eecore.data.dataset import Dataset, Info
 from eecore.data.splits import stratified
-from eecore.data.text_reading import Texts, assemble_texts, check_count, locate, read_lines
+from eecore.data.text_reading import Texts, assemble_texts, check_count, here, locate, read_lines
 from eecore.errors import DataError, choose
 
 TREC_FILES = ("TREC/train_5500.label", "TREC/TREC_10.label")
@@ -118,14 +120,24 @@ def make_sst2(sizes: tuple[int, int, int] = (67_349, 872, 1_821)) -> Dataset:
     return assemble_texts(SST2, train, validation, test)
 
 
+def describe_newsgroups20() -> Info:
+    """The description of the bodies, with the names of the groups where the posts are here."""
+    return _with_groups(NEWSGROUPS)
+
+
+def describe_newsgroups20_whole() -> Info:
+    """The description of the whole posts, with the names of the groups where they are here."""
+    return _with_groups(NEWSGROUPS_WHOLE)
+
+
 def make_newsgroups20() -> Dataset:
     """Bodies alone: the registered data set."""
-    return make_newsgroups(NEWSGROUPS)
+    return make_newsgroups(describe_newsgroups20())
 
 
 def make_newsgroups20_whole() -> Dataset:
     """Whole posts: the registered data set."""
-    return make_newsgroups(NEWSGROUPS_WHOLE, remove=())
+    return make_newsgroups(describe_newsgroups20_whole(), remove=())
 
 
 def make_newsgroups(
@@ -172,7 +184,7 @@ def _read(info: Info, place: str, size: int, parse: Callable[[str], tuple[str, i
 def _posts(info: Info, place: str, size: int, steps: Sequence[Callable[[str], str]]) -> Texts:
     """The posts of one part, in the order of groups and file names."""
     folder = locate(info.name, place, info.source)
-    groups = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    groups = _groups(folder)
     if len(groups) != info.classes:
         raise DataError(f"{folder} is damaged or another version: it holds {len(groups)} groups, not {info.classes}")
     texts, classes = [], []
@@ -185,6 +197,17 @@ def _posts(info: Info, place: str, size: int, steps: Sequence[Callable[[str], st
             classes.append(label)
     check_count(folder, len(texts), size)
     return Texts(texts, classes)
+
+
+def _groups(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def _with_groups(info: Info) -> Info:
+    """A description with the names of the groups, which are those of the folders; what is damaged `make` says."""
+    folders = here(NEWSGROUPS_FOLDERS[0])
+    groups = _groups(folders[0]) if folders else []
+    return dataclasses.replace(info, class_names=tuple(groups)) if len(groups) == info.classes else info
 
 
 def _long_words(text: str) -> list[str]:

@@ -41,12 +41,14 @@ INFO = Info(
 
 
 def describe() -> Info:
-    """The description; its classes are those that are here, else all."""
+    """The description; its classes are those that are here, with their names, else all."""
     folder = locate(ARCHIVE.folder)
-    here = len(_classes(folder)) if folder else 0
-    if here in (0, CLASSES):
+    classes = _classes(folder) if folder else []
+    if folder is None or not classes:
         return INFO
-    return dataclasses.replace(INFO, classes=here, title=f"Tiny ImageNet, {here} of its {CLASSES} classes")
+    here = len(classes)
+    title = INFO.title if here == CLASSES else f"Tiny ImageNet, {here} of its {CLASSES} classes"
+    return dataclasses.replace(INFO, classes=here, title=title, class_names=_names(folder, classes))
 
 
 def make() -> Dataset:
@@ -102,6 +104,21 @@ def _classes(folder: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as problem:
         raise DataError(f"{INFO.name}: {folder / 'wnids.txt'} cannot be read: {problem}") from problem
     return [label for label in listed if (folder / "train" / label).is_dir()]
+
+
+def _names(folder: Path, classes: list[str]) -> tuple[str, ...]:
+    """The first word of each class in words.txt, with its WordNet number where that is not said of it alone."""
+    try:
+        lines = (folder / "words.txt").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:  # the numbers are names as well
+        lines = []
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DataError(f"{INFO.name}: {folder / 'words.txt'} cannot be read: {problem}") from problem
+    words = {label: said.split(",")[0].strip() for label, _, said in (line.partition("\t") for line in lines)}
+    first = [words.get(label) or label for label in classes]
+    return tuple(
+        f"{word} ({label})" if first.count(word) > 1 else word for label, word in zip(classes, first, strict=True)
+    )
 
 
 def _annotated(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:

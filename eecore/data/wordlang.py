@@ -36,6 +36,7 @@ INFO = Info(
     citation="Speer 2022, rspeer/wordfreq v3.0, Zenodo",
     note="The 2 000 most frequent words of 4 to 15 letters that only one of the 20 languages has among its 5 000 most "
     "frequent ones: 30 000 / 4 000 / 6 000, stratified. Names and loan words stay, so that no model reaches 1.",
+    class_names=tuple(LANGUAGES),
 )
 
 

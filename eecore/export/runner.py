@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime
 
-from eecore.data.raw import Answer, answers, check_rows, prepare, print_answers, spoken
+from eecore.data.answering import Answer, answers, print_answers, spoken
+from eecore.data.raw import check_rows, prepare
 
 FORMATS = (1, 2)  # 1 knew neither names of classes nor how a raw sample becomes a row
 

@@ -158,17 +158,26 @@ def _how_to_prepare(preparation: Mapping[str, Any] | None, folder: Path) -> dict
 def standalone(module: str) -> str:
     """A module's text with the texts of those of eecore in place of the lines that import from them.
 
-    They may import one another in this one-line form alone, and nothing else that the runner does without.
+    They may import one another in this one-line form alone, and nothing else that the runner does without. What several
+    of them import stands there once.
 
     Example:
         >>> "import" in standalone("eecore.special")
         False
     """
+    return _joined(module, set())
+
+
+def _joined(module: str, there: set[str]) -> str:
+    """The text of a module and of those that it imports, without what is there already."""
+    if module in there:
+        return ""
+    there.add(module)
     found = importlib.util.find_spec(module)
     assert found is not None
     assert found.origin is not None
     text = Path(found.origin).read_text(encoding="utf-8")
-    return re.sub(r"^from (eecore[\w.]*) import .+$", lambda line: standalone(line[1]), text, flags=re.MULTILINE)
+    return re.sub(r"^from (eecore[\w.]*) import .+$", lambda line: _joined(line[1], there), text, flags=re.MULTILINE)
 
 
 def _samples(model: MultiExit, kind: str, sides: tuple[int, ...]) -> Tensor:

@@ -117,7 +117,10 @@ def _costs(highest: Float[Tensor, "R K n"], limits: Float[Tensor, "R T"], cost: 
     """
     samples = highest.shape[2]
     ranked = highest.sort(dim=2).values
-    left = [samples - torch.searchsorted(ranked[:, k].contiguous(), limits, right=True) for k in range(len(cost) - 1)]
+    left = [
+        samples - torch.searchsorted(ranked[:, k].contiguous(), limits.contiguous(), right=True)
+        for k in range(len(cost) - 1)
+    ]
     counts = torch.stack([*left, torch.full(limits.shape, samples)], dim=2).double().numpy()  # (R, T, K)
     return np.diff(counts, axis=2, prepend=0.0) @ cost / samples
 

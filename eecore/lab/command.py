@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from eecore.cli_data import say_store
 from eecore.errors import SettingError
 from eecore.lab.plan import PLAN, Plan, read_plan, records_folder
 from eecore.lab.runner import work
@@ -44,6 +45,7 @@ def lab_command(
     if not show:
         check_device(device)
         pace, here = Pace(60 * minutes, checkpoint_seconds), Store(store)
+        say_store(here.folder)
         done = work(chosen, pace=pace, device=device, only=only, folder=folder, store=here, say=say, progress=True)
         say(f"{len(done)} records written to {folder}")
     console.print(_table(chosen, folder))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from eecore.errors import EecoreError
+from eecore.errors import EecoreError, StoreError
 from eecore.lab.layout import write_record
 from eecore.lab.machine import Watch
 from eecore.lab.plan import Plan, Planned
@@ -71,6 +71,8 @@ def work(
         except torch.OutOfMemoryError:
             say(f"{name}: {device} has not enough memory for it")
             set_aside.add(name)
+        except StoreError:  # it would be the same with every other run
+            raise
         except EecoreError as error:
             say(f"{planned.title}: {error}")
             set_aside.add(name)

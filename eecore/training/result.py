@@ -6,7 +6,7 @@ Axes: K exits, N samples, C classes (or outputs of a regression).
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import pandas as pd
 from torch import Tensor
@@ -93,6 +93,11 @@ class Result:
     test_labels: Int[Tensor, " M"] | Float[Tensor, " M"]
     record: dict[str, Any]
     remake: Callable[[int], None] | None = field(default=None, repr=False, compare=False)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """What is looked for here first and stands elsewhere is named."""
+        hint = "; eecore.predict(result, samples) answers for new samples" if name == "predict" else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     @property
     def macs(self) -> list[int]:
