@@ -70,7 +70,11 @@ def budgets(
     rule: str = "confidence",
     fractions: Sequence[float] = (0.25, 0.5, 0.75, 1.0, np.inf),
 ) -> pd.DataFrame:
-    """Accuracy within budgets, in all readings of inference.budget_table: one row per run, budget and choice."""
+    """Accuracy within budgets, in all readings of inference.budget_table: one row per run, budget and choice.
+
+    Returns:
+        Its columns, macs_fraction (mean cost on test over the backbone's), and those that name the run.
+    """
     parts = [
         inference.budget_table(
             result.validation_logits,
@@ -81,10 +85,11 @@ def budgets(
             result.backbone_macs,
             rule,
             fractions,
-        ).assign(**result.labels_of_run)
+        ).assign(backbone=result.backbone_macs, **result.labels_of_run)
         for result in results
     ]
-    return pd.concat(parts, ignore_index=True)
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.assign(macs_fraction=frame["macs"] / frame.pop("backbone"))
 
 
 def last_exit(results: Iterable[Result]) -> pd.DataFrame:
@@ -134,6 +139,26 @@ def mean_and_interval(
     if columns == "regime":
         table = table.rename(columns=lambda name: name if name in rows else shown_value(columns, name))
     return table.fillna("–")
+
+
+def accuracy_and_cost(frame: pd.DataFrame, rows: Sequence[str], columns: str = "column") -> pd.DataFrame:
+    """Mean accuracy in percent with the half width of its interval, and in brackets what was spent.
+
+    Args:
+        frame: with accuracy (fraction) and macs_fraction (mean cost over the backbone's), a row for each run.
+        rows, columns: as in `mean_and_interval`.
+    Returns:
+        Text cells such as "81.2 ± 0.9 (97)": at 97 % of the backbone's cost.
+    """
+    right, spent = (
+        mean_and_interval(frame, value, rows, columns, digits=digits)
+        for value, digits in (("accuracy", 1), ("macs_fraction", 0))
+    )
+    names = [name for name in right if name not in rows]
+    for name in names:
+        both = zip(right[name], spent[name], strict=True)
+        right[name] = [cell if cell == "–" else f"{cell} ({cost.partition(' ')[0]})" for cell, cost in both]
+    return right
 
 
 def _cell(values: pd.Series, digits: int) -> str:

@@ -192,3 +192,31 @@ def test_choose_threshold_names_what_is_wrong():
         choose_threshold(curve(*make(0), MACS), 0.0)
     with pytest.raises(SettingError, match="lacks the columns threshold"):
         choose_threshold(curve(*make(0), MACS).drop(columns="threshold"), 10.0)
+
+
+# --- a budget that is spent
+
+
+def crowded(seed, samples=3000, exits=3):
+    """Logits of a network that is nearly always nearly certain: even thresholds see one score, 1."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.zeros(exits, samples, 2)
+    logits[:, :, 0] = 5.0 + torch.arange(exits)[:, None] + 2.0 * torch.randn(exits, samples, generator=generator)
+    return logits, torch.zeros(samples, dtype=torch.long)
+
+
+@pytest.mark.parametrize("budget", [0.5, 0.75, 1.0])
+def test_budgets_are_spent_where_scores_crowd_below_1(budget):
+    validation, test = crowded(1), crowded(2)
+    found = budget_table(*validation, *test, MACS, BACKBONE, budgets=[budget]).set_index("choice")
+    assert found.loc["validation", "macs"] == pytest.approx(budget * BACKBONE, rel=0.02)
+    even = choose_threshold(curve(*validation, MACS), budget * BACKBONE)
+    assert outcome(*test, MACS, even)["macs"] < 0.8 * budget * BACKBONE  # what a grid of 100 leaves unspent
+
+
+@given(seed=st.integers(0, 300), budget=st.floats(0.2, 1.2))
+@settings(max_examples=20, deadline=None)
+def test_what_validation_chooses_is_within_the_budget_there(seed, budget):
+    known = make(seed)
+    found = budget_table(*known, *known, MACS, BACKBONE, budgets=[budget]).set_index("choice")
+    assert not found.loc["validation", "macs"] > budget * BACKBONE

@@ -236,3 +236,12 @@ def test_differences_as_a_table_have_a_row_for_each_quantity_and_cell():
     alone = tables.differences(frame[frame["seed"] == 0], "accuracy", [("mixed", "joint")], ["dataset", "model"])
     assert words.difference_table({"last": alone}, "exit").iloc[0, 2] == f"{100 * alone['mean'].iloc[0]:+.1f}"
     assert words.difference_table({"last": alone.iloc[:0]}, "exit").empty
+
+
+def test_accuracy_stands_with_what_it_cost():
+    frame = pd.DataFrame({"regime": "joint", "column": "50%", "accuracy": [0.8, 0.9], "macs_fraction": [0.48, 0.5]})
+    other = pd.DataFrame({"regime": "mixed", "column": "25%", "accuracy": [0.7], "macs_fraction": [0.25]})
+    found = tables.accuracy_and_cost(pd.concat([frame, other]), ["regime"]).set_index("regime")
+    assert found.loc["joint", "50%"] == "85.0 ± 63.5 (49)"
+    assert found.loc["joint", "25%"] == "–"
+    assert found.loc["mixed", "25%"] == "70.0 (25)"

@@ -40,7 +40,7 @@ COLUMNS = {
         "macs",
         "macs_fraction",
     ],
-    "budgets": [*ABOUT, "rule", "budget", "choice", "threshold", "accuracy", "macs"],
+    "budgets": [*ABOUT, "rule", "budget", "choice", "threshold", "accuracy", "macs", "macs_fraction"],
     "costs": [*ABOUT, "training_macs", "training_seconds"],
     "history": [*ABOUT, "phase", "trains", "epoch", "train_loss", "validation_loss", "lr", "seconds"],
     "provenance": [
@@ -157,7 +157,9 @@ def _frames(record: dict[str, Any], planned: Planned | None) -> dict[str, pd.Dat
         "history": pd.concat([_history(i, phase) for i, phase in enumerate(phases)], ignore_index=True),
         "provenance": pd.DataFrame([_provenance(record, entry, why)]),
     }
-    made["curves"]["macs_fraction"] = made["curves"]["macs"] / backbone
+    for name in ("curves", "budgets"):
+        if len(made[name]):
+            made[name]["macs_fraction"] = made[name]["macs"] / backbone
     return {name: frame.assign(**about) for name, frame in made.items()}
 
 
