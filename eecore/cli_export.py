@@ -49,7 +49,6 @@ def export_command(
         raise SettingError("threshold, budget: one of them decides when samples leave; give one")
     choose("rule", rule, exit_rules())
     here = Store(store)
-    say_store(here.folder)
     result = _by_settings(options, here) if key is None else _by_key(key, options, here)
     made = rule_of(result, rule)
     limit = _limit(result, made, threshold, budget)
@@ -78,7 +77,9 @@ def _by_key(key: str, options: RunOptions, store: Store) -> Result:
     others = [option for option in said if not (has_moved and option in ("--dataset", "--image-size"))]
     if others:
         raise SettingError(f"key: it says all settings of a run; leave out {', '.join(others)}")
-    return read_key(store, key, with_size(options.dataset, options.image_size) if has_moved else None)
+    found = read_key(store, key, with_size(options.dataset, options.image_size) if has_moved else None)
+    say_store(store.folder)
+    return found
 
 
 def _by_settings(options: RunOptions, store: Store) -> Result:
@@ -86,6 +87,7 @@ def _by_settings(options: RunOptions, store: Store) -> Result:
     run = options.run()
     if run.task != "classification":
         raise SettingError(f"dataset: {run.dataset!r} is a regression; rules of classification alone can be exported")
+    say_store(store.folder)
     if not is_stored(run, store):
         phases = " + ".join(f"{phase.rule or phase.trains}:{phase.epochs}" for phase in run.phases or ())
         start = f", from {run.pretrained}" if run.pretrained else ""

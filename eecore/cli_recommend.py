@@ -33,7 +33,6 @@ def recommend_command(
 ) -> None:
     """Recommend a regime from the stored runs of the quick grid and the data set, and the records. No training."""
     share, here = _budget(budget), Store(store)
-    say_store(here.folder)
     gathered = gather(dataset, share, here)
     answer = answer_of(
         gathered,
@@ -45,6 +44,7 @@ def recommend_command(
         level=level,
         train_size=train_size,
     )
+    say_store(here.folder)
     console().print(answer.words.replace("**", ""), highlight=False, markup=False)
     console().print(_table(answer))
     for row in answer.runs.itertuples():

@@ -150,7 +150,7 @@ def test_papermill_passes_the_line_on(words, said, capsys, monkeypatch):
 def test_make_notebook_says_the_same(variables, said):
     """Make itself adds that its target failed; what it would install is there already."""
     where = f"{sys.prefix}/bin/python"
-    words = ["make", "--no-print-directory", "-o", ".venv/.installed", "notebook", f"PY={where}", *variables]
+    words = ["make", "--no-print-directory", "-o", ".venv/.installed", "notebook", f'PY="{where}"', *variables]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     line, *rest = done.stderr.splitlines()
     assert done.returncode == 2

@@ -45,6 +45,7 @@ def lab_command(
     if not show:
         check_device(device)
         pace, here = Pace(60 * minutes, checkpoint_seconds), Store(store)
+        list(chosen.planned(only))  # a wrong name is said alone
         say_store(here.folder)
         done = work(chosen, pace=pace, device=device, only=only, folder=folder, store=here, say=say, progress=True)
         say(f"{len(done)} records written to {folder}")
