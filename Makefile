@@ -34,13 +34,13 @@ help:
 	@echo 'PROFILE=smoke|quick|paper (now $(PROFILE)) sets the size: seconds for tests, minutes on a laptop, the paper on a GPU.'
 	@echo 'PYTHON=... (now $(PYTHON)) is the Python that makes the environment.'
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml book/pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo '$(PYTHON) was not found: install Python 3.11 or newer, or say make PYTHON=/path/to/python'; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo '$(PYTHON) is older than 3.11: install a newer Python, or say make PYTHON=/path/to/python'; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo '$(PYTHON) cannot make environments: install its venv package (Debian: apt install python3-venv)'; exit 1; }
 	@echo 'Installing into .venv (two minutes or so) ...'
 	@$(PYTHON) -m venv .venv
-	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[book,dev,cluster]'
+	@$(PY) -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,cluster]' -e ./book
 	@touch $(STAMP)
 
 book: $(STAMP)
@@ -72,6 +72,7 @@ lint: $(STAMP)
 	@$(PY) -m ruff check -q --select F821 notebooks
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@.venv/bin/lint-imports --no-cache --no-logo
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis

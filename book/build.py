@@ -142,7 +142,7 @@ def numbers(page: Path, folder: Path) -> set[Path]:
     """Write the numbers behind a page's figures as CSV files; each figure names its own."""
     found = set()
     for output in outputs(page):
-        kept = output.get("metadata", {}).get("eecore")  # see eecore.notebook
+        kept = output.get("metadata", {}).get("eecore")  # see companion.notebook
         if kept:
             file = folder / kept["file"]
             file.write_text(kept["csv"], encoding="utf-8")

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RECORDS = Path(os.environ.get("EECORE_RECORDS") or ROOT / "book" / "results")
 PROFILES = ("smoke", "quick", "paper")
-MARK = "<!-- as the page -->"  # in a figure's account, see eecore.made
+MARK = "<!-- as the page -->"  # in a figure's account, see companion.made
 ACCOUNT = re.compile(r"<!-- account -->(.*?)<!-- /account -->", re.DOTALL)
 PARAMETER = ("-p", "--parameters")
 READ = (".py", ".toml", ".js", ".css")  # what the library is made of
@@ -46,10 +46,13 @@ class Job:
         return NOTEBOOKS / f"{self.name}.ipynb"
 
     def key(self) -> str:
-        """Hash of all that decides the executed page: notebook, parameters, library, torch's version, records."""
+        """Hash of all that decides the executed page: notebook, parameters, library, torch's version, records.
+
+        Of the companion's modules for single pages only those count that this one imports.
+        """
         digest = hashlib.sha256(self.source.read_bytes())
         digest.update(json.dumps(self.parameters, sort_keys=True).encode())
-        for module in sorted(p for p in (ROOT / "eecore").rglob("*") if p.suffix in READ):
+        for module in [*_read(ROOT / "eecore"), *_companion(self.source)]:
             digest.update(module.read_bytes())
         digest.update((ROOT / "constraints.txt").read_bytes())
         digest.update(os.environ.get("EECORE_REPOSITORY", "").encode())
@@ -58,6 +61,27 @@ class Job:
             for file in sorted(path for path in RECORDS.rglob("*") if path.is_file()):
                 digest.update(file.read_bytes())
         return digest.hexdigest()
+
+
+def _read(folder: Path) -> list[Path]:
+    """What is read of a package, in order."""
+    return sorted(path for path in folder.rglob("*") if path.suffix in READ)
+
+
+def _companion(notebook: Path) -> list[Path]:
+    """The companion's modules that decide a page: the common ones, and of those for single pages what it imports."""
+    modules = _read(ROOT / "book" / "companion")
+    single = {path.stem: path for path in modules if path.parent.name == "pages"}
+    chosen = [path for path in modules if path not in single.values()]
+    asked = [notebook, *chosen]
+    while asked:
+        text = asked.pop().read_text(encoding="utf-8")
+        names = re.findall(r"companion\.pages\.(\w+)", text)
+        for listed in re.findall(r"from companion\.pages import (\([^)]*\)|[^\n\"]*)", text):
+            names += re.findall(r"\w+", listed)
+        found = [single.pop(name) for name in names if name in single]
+        chosen, asked = [*chosen, *found], [*asked, *found]
+    return sorted(chosen)
 
 
 def notebook_names() -> list[str]:

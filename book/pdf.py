@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from build import build, render
+from companion.provenance import commit
 from eecore import __version__
-from eecore.provenance import commit
 from execute import ROOT, BuildError, hand_over
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

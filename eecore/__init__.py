@@ -10,9 +10,9 @@ Example:
 __version__ = "0.1.0"
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from eecore import own, stopping
+from eecore import companion, own, stopping
 
 if own.on_command_line():  # before torch comes, which takes seconds
     stopping.heard_at_once()
@@ -42,15 +42,12 @@ from eecore.training import (
 
 if TYPE_CHECKING:
     from eecore.new_samples import predict
-    from eecore.recommendation.advice import Recommendation
-    from eecore.recommendation.ask import recommend
 
 __all__ = [
     "DataError",
     "EecoreError",
     "Phase",
     "Recipe",
-    "Recommendation",
     "Result",
     "Run",
     "SettingError",
@@ -68,7 +65,6 @@ __all__ = [
     "phases_of",
     "predict",
     "pretrain",
-    "recommend",
     "regimes",
     "register_regime",
     "sweep",
@@ -76,17 +72,12 @@ __all__ = [
 ]
 
 
-_LATE = {
-    "Recommendation": "eecore.recommendation.advice",
-    "predict": "eecore.new_samples",
-    "recommend": "eecore.recommendation.ask",
-}
-
-
-def __getattr__(name: str) -> object:
-    """These are imported when they are asked for: processes that train need no statistics and no figures."""
-    if name in _LATE:
-        return getattr(importlib.import_module(_LATE[name]), name)
+def __getattr__(name: str) -> Any:
+    """These come when they are asked for: processes that train need no statistics and no figures."""
+    if name == "predict":
+        return importlib.import_module("eecore.new_samples").predict
+    if name in ("Recommendation", "recommend"):
+        return companion.part("eecore.functions", name)
     raise AttributeError(f"module 'eecore' has no attribute {name!r}")
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from eecore import cli_data, data, models, own, stopping
+from eecore import cli_data, companion, data, models, own, stopping
 from eecore.cli_data import console
 from eecore.cli_export import EXAMPLE as EXPORT
 from eecore.cli_export import export_command
@@ -18,13 +18,10 @@ from eecore.cli_methods import EXAMPLE as METHODS
 from eecore.cli_methods import methods_command
 from eecore.cli_predict import EXAMPLE as PREDICT
 from eecore.cli_predict import predict_command
-from eecore.cli_recommend import EXAMPLE as RECOMMEND
-from eecore.cli_recommend import recommend_command
 from eecore.cli_run import Dataset, Folder, RunOptions, measure_line, takes_options
 from eecore.cli_sweep import EXAMPLE as SWEEP
 from eecore.cli_sweep import sweep_command
 from eecore.errors import EecoreError, SettingError, shown
-from eecore.lab.command import EXAMPLE, lab_command
 from eecore.training import Recipe, Store, one_key, pretrained, recipes, train
 
 STOPPED = "stopped; what was finished is stored and is not done again"
@@ -41,8 +38,9 @@ runs_app = typer.Typer(no_args_is_help=True, help="What is in the store of train
 app.add_typer(runs_app, name="runs", epilog="Example: python -m eecore runs list")
 app.add_typer(cli_data.app, name="data", epilog="Example: python -m eecore data fetch cifar100")
 app.command("sweep", epilog=SWEEP)(sweep_command)
-app.command("lab", epilog=EXAMPLE)(lab_command)
-app.command("recommend", epilog=RECOMMEND)(recommend_command)
+for _name in companion.COMMANDS:
+    _command = companion.command(_name)
+    app.command(_name, epilog=getattr(_command, "example", None))(_command)
 app.command("methods", epilog=METHODS)(methods_command)
 app.command("export", epilog=EXPORT)(export_command)
 app.command("predict", epilog=PREDICT)(predict_command)

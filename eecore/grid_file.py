@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from eecore import data
+from eecore import models as networks
 from eecore.errors import SettingError, choose, shown
-from eecore.parameters import CHECKS, integer
 from eecore.training import Recipe, Run, grid, recipes
+from eecore.training import regimes as known_regimes
 from eecore.training.settings import check_device
 from eecore.values import load_yaml
 
@@ -16,6 +18,77 @@ DEFAULTS: dict[str, Any] = {
     "regimes": ["disjoint", "joint", "mixed"],
     "seeds": [0],
 }
+
+
+def listed(name: str, value: object, example: str) -> list[Any]:
+    """The entries of a list that is not empty and has none twice."""
+    if not isinstance(value, list | tuple) or not value:
+        alone = f"; one alone is written [{value}]" if isinstance(value, str) and 0 < len(value) <= 40 else ""
+        raise SettingError(f"{name}: expected a list that is not empty, such as {example}, got {shown(value)}{alone}")
+    if len({_whole(item) for item in value}) < len(value):
+        raise SettingError(f"{name}: an entry is there twice in {shown(value)}")
+    return list(value)
+
+
+def _whole(item: object) -> str:
+    """All of an entry as text, so that equals are seen."""
+    try:
+        return repr(item)
+    except (ValueError, RecursionError):  # digits by the thousand, lists within lists by the thousand
+        return shown(item)
+
+
+def names_in(known: Callable[[], list[str]], example: str) -> Callable[[str, object], list[str]]:
+    """A check for a list of known names."""
+
+    def check(name: str, value: object) -> list[str]:
+        return [choose(name, item, known()) for item in listed(name, value, example)]
+
+    return check
+
+
+def datasets(name: str, value: object) -> list[str]:
+    """A check for a list of data sets."""
+    for item in (found := listed(name, value, '["mnist1d"]')):
+        dataset(name, item)
+    return found  # as it was written, so that the command that makes the page again is as it was
+
+
+def dataset(name: str, value: object) -> str:
+    """A check for a data set that is there."""
+    if not isinstance(value, str):
+        raise SettingError(f"{name}: expected the name of a data set, got {shown(value)}")
+    data.info(data.known(name, value))  # own data are looked through here, before anything is trained
+    return value
+
+
+def name_in(known: Callable[[], list[str]]) -> Callable[[str, object], str]:
+    """A check for one known name."""
+    return lambda name, value: choose(name, value, known())
+
+
+def integer(least: int, most: int) -> Callable[[str, object], int]:
+    """A check for one integer in [least, most]."""
+
+    def check(name: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise SettingError(f"{name}: expected an integer from {least} to {most}, got {shown(value)}")
+        return value
+
+    return check
+
+
+def integers(least: int, most: int, example: str) -> Callable[[str, object], list[int]]:
+    """A check for a list of integers in [least, most]."""
+    return lambda name, value: [integer(least, most)(name, item) for item in listed(name, value, example)]
+
+
+seeds = integers(0, 2**31 - 1, "[0, 1, 2]")
+
+
+def more_seeds(name: str, value: object) -> list[int]:
+    """A check for a list of seeds, which may be empty."""
+    return [] if value in ([], ()) else seeds(name, value)
 
 
 def _text(name: str, value: object) -> str:
@@ -51,7 +124,12 @@ def _yes_or_no(name: str, value: object) -> bool:
 
 
 ENTRIES: dict[str, Callable[[str, object], Any]] = {
-    **{name: CHECKS[name] for name in ("datasets", "models", "regimes", "seeds", "more_seeds", "epochs")},
+    "datasets": datasets,
+    "models": names_in(networks.names, '["vit_nano"]'),
+    "regimes": names_in(known_regimes, '["disjoint", "joint", "mixed"]'),
+    "seeds": seeds,
+    "more_seeds": more_seeds,
+    "epochs": integer(1, 100_000),
     "exits": _exits,
     "head": _text,
     "recipe": _recipe,

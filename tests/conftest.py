@@ -13,7 +13,7 @@ from jaxtyping import install_import_hook
 import smoke_book
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-install_import_hook("eecore", "beartype.beartype")
+install_import_hook(["eecore", "companion"], "beartype.beartype")
 torch.set_num_threads(1)
 
 from eecore.data import registry  # noqa: E402  behind the hook, so that its shapes are checked too

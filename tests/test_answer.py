@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from companion.pages.answer import answer
 from eecore.evidence import detectable
-from eecore.pages.answer import answer
 
 SEEDS = 4
 # accuracy at the first and at the last exit, for each data set and regime; seeds differ by a hair

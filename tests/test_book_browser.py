@@ -2,11 +2,11 @@
 
 import pytest
 
+from companion.pages.explorer import THRESHOLDS
+from companion.pages.explorer_pictures import SHOWN
+from companion.plotting import regime_style
 from eecore.evidence import interval
 from eecore.inference import budget_table, exit_taken, outcome, score
-from eecore.pages.explorer import THRESHOLDS
-from eecore.pages.explorer_pictures import SHOWN
-from eecore.plotting import regime_style
 from eecore.training import Store, grid, sweep
 from execute import ROOT, profile_parameters
 from smoke_book import PAGES

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import brier_score_loss, log_loss
 
+from companion.pages.calibrated import changes
 from eecore.errors import SettingError
 from eecore.inference import (
     accuracy_per_exit,
@@ -26,7 +27,6 @@ from eecore.inference import (
     score,
 )
 from eecore.inference.temperature import TEMPERATURES
-from eecore.pages.calibrated import changes
 
 
 def make(seed, exits=3, samples=60, classes=4, dtype=torch.float32):

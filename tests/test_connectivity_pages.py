@@ -10,14 +10,14 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from test_connectivity import assert_same, snapshot, trained
 
+from companion.pages import basins
+from companion.plotting import planes, regime_style
 from eecore import data, models
 from eecore.analysis import bezier, connectivity
 from eecore.analysis import connectivity_measures as ways
 from eecore.analysis.matching import align
 from eecore.errors import SettingError
 from eecore.evidence import interval
-from eecore.pages import basins
-from eecore.plotting import planes, regime_style
 
 SYNTHETIC = data.load("synthetic")
 FEW = {"samples": 20, "points": 3, "statistics": 40}

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from test_inference import make
 
+from companion.pages import criteria
 from eecore import inference
 from eecore.inference import exit_rules, make_rule
-from eecore.pages import criteria
 from eecore.training import Result, Run, Store
 
 

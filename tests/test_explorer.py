@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from companion.pages import explorer, explorer_page, explorer_pictures
+from companion.pages.explorer import BUDGETS, THRESHOLDS, explored
 from eecore import data
 from eecore.errors import SettingError
 from eecore.evidence import interval
 from eecore.inference import budget_table, exit_taken, outcome, score
-from eecore.pages import explorer, explorer_page, explorer_pictures
-from eecore.pages.explorer import BUDGETS, THRESHOLDS, explored
 from eecore.training import Store, grid, sweep
 
 

@@ -9,8 +9,8 @@ import pytest
 
 import archive
 import pdf
+from companion.made import _data_line
 from eecore import data
-from eecore.made import _data_line
 from execute import NOTEBOOKS, BuildError, notebook_names
 from parameter_page import parameter_page, title
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from companion.pages import head_sizes, sensitivity, words_heads
+from companion.parameters import check_parameters
 from eecore.errors import SettingError
-from eecore.pages import head_sizes, sensitivity, words_heads
-from eecore.parameters import check_parameters
 from eecore.training import Store, grid, sweep
 from eecore.training.identity import prefix_keys
 

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from build import main as build_main
+from companion.parameters import CHECKS, check_parameters
 from eecore import data, models
 from eecore.cli import main
 from eecore.errors import LONGEST, EecoreError, SettingError, choose, shown
-from eecore.parameters import CHECKS, check_parameters
 from eecore.training import Recipe, Run, regimes
 from execute import BuildError, make_job, notebook_names, parse_parameters
 

@@ -10,6 +10,8 @@ import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from companion.pages import words_information
+from companion.plotting import information as figures
 from eecore import data, models
 from eecore.analysis import information_checks as checks
 from eecore.analysis import information_known as known
@@ -22,8 +24,6 @@ from eecore.analysis.over_runs import NETWORK
 from eecore.analysis.similarity import linear_probe
 from eecore.errors import SettingError
 from eecore.evidence import interval
-from eecore.pages import words_information
-from eecore.plotting import information as figures
 
 # --- data of which the information is known
 

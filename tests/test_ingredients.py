@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
+from companion.pages import ingredients, sensitivity, words_ingredients
+from companion.pages.ingredients import Choice
+from companion.parameters import check_parameters
 from eecore.errors import SettingError
-from eecore.pages import ingredients, sensitivity, words_ingredients
-from eecore.pages.ingredients import Choice
-from eecore.parameters import check_parameters
 from eecore.training import Store, default_recipe, sweep
 
 CHOICES = [

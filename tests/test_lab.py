@@ -13,12 +13,12 @@ import pytest
 import torch
 
 import eecore.training.chain as chain
-from eecore import lab, tables
+from companion import lab, tables
+from companion.lab import layout, machine
+from companion.lab.plan import read_plan
+from companion.lab.reading import RUN
 from eecore.errors import DataError, SettingError
 from eecore.evidence import published_frame
-from eecore.lab import layout, machine
-from eecore.lab.plan import read_plan
-from eecore.lab.reading import RUN
 from eecore.training import Pace, Recipe, Store, recipes, train
 
 HEAD = 'dataset = "synthetic"\nmodel = "mlp_nano"\nepochs = 2\nsize = "small"\nrecipe = { batch_size = 16 }\n'
@@ -413,7 +413,7 @@ def test_a_note_of_the_plan_is_shown(place):
 def test_the_papers_numbers_stand_beside_ours(place, monkeypatch):
     do(place, place.plan(ENTRY.replace("[0]", "[0, 1]")))
     paper = published_frame().head(3).assign(model="mlp_nano", dataset="synthetic")
-    monkeypatch.setattr("eecore.lab.against.published_frame", lambda: paper)
+    monkeypatch.setattr("companion.lab.against.published_frame", lambda: paper)
     found = lab.records(place.folder)
     table = lab.paper_against_ours(found).set_index("regime")
     assert table["paper (%)"].tolist() == ["73.79", "74.17", "75.88"]
@@ -467,6 +467,8 @@ def test_where_torch_cannot_say_how_busy_a_gpu_is_its_own_tool_is_asked(monkeypa
 
 def test_the_lab_needs_nothing_but_the_plain_dependencies():
     extras = ["IPython", "papermill", "nbformat", "yaml", "transformers", "tokenizers", "dask", "jaxtyping", "beartype"]
-    script = f"import sys; sys.modules.update(dict.fromkeys({extras})); import eecore.cli, eecore.lab; print('there')"
+    script = (
+        f"import sys; sys.modules.update(dict.fromkeys({extras})); import eecore.cli, companion.lab; print('there')"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "there", done.stderr

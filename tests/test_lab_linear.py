@@ -7,10 +7,11 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import RidgeClassifier
 
-from eecore import data, lab
-from eecore.lab import record
-from eecore.lab.linear import PENALTIES, linear_accuracy
-from eecore.lab.reading import COLUMNS, Records
+from companion import lab
+from companion.lab import record
+from companion.lab.linear import PENALTIES, linear_accuracy
+from companion.lab.reading import COLUMNS, Records
+from eecore import data
 from eecore.special import FIRST, PADDING
 
 VOCABULARY, LENGTH = 40, 6

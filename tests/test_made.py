@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 import eecore
-from eecore import made, notebook, plotting, tables
+from companion import made, notebook, plotting, tables
+from companion.plotting import light_svg
 from eecore.errors import SettingError
-from eecore.plotting import light_svg
 from eecore.training import Store, grid, sweep
 from execute import ACCOUNT, MARK, ROOT, _tidy
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import eecore
+from companion.pages import method_grid
 from eecore import inference
 from eecore.errors import SettingError
 from eecore.methods import METHODS
-from eecore.pages import method_grid
 
 REGIMES = ["joint", "mixed"]
 

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
+from companion.pages import more_regimes
+from companion.pages.more_regimes import chain_in_words
 from eecore.errors import SettingError
-from eecore.pages import more_regimes
-from eecore.pages.more_regimes import chain_in_words
 from eecore.training import Phase, grid, phases_of, regimes, sweep
 
 SEEDS = [0, 1, 2]

@@ -7,8 +7,8 @@ import nbformat
 import pytest
 import yaml
 
+from companion.parameters import CHECKS, check_parameters
 from eecore.errors import SettingError
-from eecore.parameters import CHECKS, check_parameters
 from execute import NOTEBOOKS, BuildError, Job, execute, is_current, make_job, notebook_names, parse_parameters
 
 NAMES = notebook_names()

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eecore import data, made
+from companion import made
+from companion.parameters import check_parameters
+from eecore import data
 from eecore.data import own, registry
 from eecore.errors import DataError, SettingError
-from eecore.parameters import check_parameters
 from eecore.training import Run, Store, grid, sweep, train
 from eecore.training.identity import identity, prefix_keys
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eecore import made
+from companion import made
 from execute import BuildError, make_job, parse_parameters
 
 ROOT = Path(__file__).resolve().parents[1]

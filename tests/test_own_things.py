@@ -12,7 +12,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 from traitlets.config import Config
 
-from eecore import data, inference, models, notebook
+from companion import notebook
+from eecore import data, inference, models
 from eecore.data import examples
 from eecore.errors import DataError, SettingError
 from eecore.training import register_regime

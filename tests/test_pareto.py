@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from companion.pages import pareto, words_training
+from companion.plotting import regime_style, value_against_training
 from eecore.errors import SettingError
 from eecore.evidence import interval
-from eecore.pages import pareto, words_training
-from eecore.plotting import regime_style, value_against_training
 
 POINTS = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 5)), min_size=1, max_size=12)
 

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 import torch
 
+from companion.pages.phase_diagram import diagram, explained, states
 from eecore.errors import SettingError
-from eecore.pages.phase_diagram import diagram, explained, states
 from eecore.training import Phase, Store, grid, phases_of, regimes, sweep
 
 BUILT_IN = ["disjoint", "joint", "mixed", "joint_long", "full", "refit", "alternating", "branch_wise", "unfreeze_top",

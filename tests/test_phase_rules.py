@@ -8,7 +8,7 @@ import torch
 from test_training_loop import FAST, SYNTHETIC, changed, make, state
 from torch import nn
 
-from eecore import tables
+from companion import tables
 from eecore.data import Target
 from eecore.errors import SettingError
 from eecore.models import MultiExit

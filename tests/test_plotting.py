@@ -14,10 +14,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from eecore import plotting
-from eecore.errors import SettingError
-from eecore.evidence import interval
-from eecore.plotting import (
+from companion import plotting
+from companion.plotting import (
     accuracy_cost,
     accuracy_per_exit,
     budget_bars,
@@ -26,6 +24,8 @@ from eecore.plotting import (
     regime_style,
     use_style,
 )
+from eecore.errors import SettingError
+from eecore.evidence import interval
 
 REGIMES = ["mixed", "disjoint", "joint_long", "joint"]
 

@@ -7,9 +7,9 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from companion.plotting import heat_map, profile, regime_style
 from eecore.errors import SettingError
 from eecore.evidence import interval
-from eecore.plotting import heat_map, profile, regime_style
 
 
 @pytest.fixture

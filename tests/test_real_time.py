@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import eecore
-from eecore import data, models, plotting
+from companion import plotting
+from companion.pages import real_time
+from eecore import data, models
 from eecore.errors import SettingError
 from eecore.inference import exit_taken, score
-from eecore.pages import real_time
 
 
 @pytest.fixture(scope="module")

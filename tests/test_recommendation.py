@@ -15,14 +15,15 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import eecore
-from eecore import errors, lab, plotting, tables
+from companion import lab, plotting, tables
+from companion.recommendation import decisions
+from companion.recommendation import runs as recommendation_runs
+from companion.recommendation.advice import COLUMNS, FINAL, recommend
+from companion.recommendation.runs import evidence_of_records, evidence_of_results, quick_grid, stored
+from eecore import errors
 from eecore.cli import main
 from eecore.errors import SettingError
 from eecore.evidence import corrected
-from eecore.recommendation import decisions
-from eecore.recommendation import runs as recommendation_runs
-from eecore.recommendation.advice import COLUMNS, FINAL, recommend
-from eecore.recommendation.runs import evidence_of_records, evidence_of_results, quick_grid, stored
 from eecore.training import Store, grid, sweep
 from execute import NOTEBOOKS
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
-from eecore import data, inference, tables
+from companion import tables
+from eecore import data, inference
 from eecore.data import Info, Split, Target, assemble, best_error, make_synthetic_regression
 from eecore.errors import DataError, SettingError
 from eecore.metrics import mean_squared_error, pearson

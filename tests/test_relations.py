@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eecore import words
-from eecore.pages import relations
+from companion import words
+from companion.pages import relations
 
 CELL = {"dataset": "d", "model": "m"}
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from eecore import data, tables
+from companion import tables
+from companion.pages import calibrated, factors, samples
+from eecore import data
 from eecore.errors import SettingError
 from eecore.inference import accuracy_per_exit, curve, difficulty, exit_taken, outcome, score, spread_thresholds
-from eecore.pages import calibrated, factors, samples
 from eecore.training import Result, Store, grid, sweep
 
 BUDGET = 0.8

@@ -10,9 +10,10 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from eecore import models, plotting
+from companion import plotting
+from companion.pages import scale, scale_runs, words_scale
+from eecore import models
 from eecore.errors import SettingError
-from eecore.pages import scale, scale_runs, words_scale
 from eecore.training import Run, grid
 
 SMALL = scale.Images(400, 16, 10)

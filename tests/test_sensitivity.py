@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from companion.pages import sensitivity, words_training
+from companion.parameters import check_parameters
 from eecore.errors import SettingError
-from eecore.pages import sensitivity, words_training
-from eecore.parameters import check_parameters
 from eecore.training import Store, default_recipe, grid, sweep
 from eecore.training.identity import prefix_keys
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from companion.lab import read_plan
 from eecore import errors
 from eecore.errors import SettingError, choose
-from eecore.lab import read_plan
 from eecore.training import Phase, Recipe, Run, disjoint, grid, joint, joint_long, mixed, phases_of, regimes
 from eecore.training.regimes import register_regime
 
@@ -113,6 +113,6 @@ def test_what_is_to_be_installed_fits_where_the_library_is(monkeypatch, tmp_path
     monkeypatch.setattr(errors, "ROOT", tmp_path)
     assert errors.how_to_install("export") == "pip install 'eecore[export]'"
     monkeypatch.delenv("EECORE_RECORDS", raising=False)
-    monkeypatch.setattr("eecore.lab.plan.records_folder", lambda: tmp_path / "nowhere")
+    monkeypatch.setattr("companion.lab.plan.records_folder", lambda: tmp_path / "nowhere")
     with pytest.raises(SettingError, match=r"the project's repository, in book/results, .* variable EECORE_RECORDS"):
         read_plan()

@@ -13,6 +13,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multitest import multipletests
 
+from companion.pages import significance
 from eecore.errors import SettingError
 from eecore.evidence import (
     between_cells,
@@ -27,7 +28,6 @@ from eecore.evidence import (
     sign_flip,
     variance_table,
 )
-from eecore.pages import significance
 
 few = st.lists(st.integers(-20, 20).map(float), min_size=2, max_size=8)
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import eecore
+from companion.pages import relations
 from eecore import data, models
 from eecore.analysis import (
     activations,
@@ -20,7 +21,6 @@ from eecore.analysis import (
     synthesis,
 )
 from eecore.errors import SettingError
-from eecore.pages import relations
 
 RUN = synthesis.RUN
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eecore import tables, words
+from companion import tables, words
+from companion.pages import contrasts
 from eecore.errors import SettingError
-from eecore.pages import contrasts
 from eecore.training import Store, grid, sweep
 
 

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from eecore import tables
+from companion import tables
+from companion.pages import thresholds, words_thresholds
+from companion.pages.pooling import over_cells
+from companion.pages.thresholds import ALL, ORACLE, SWEEP
 from eecore.errors import SettingError
 from eecore.inference import budget_table, resampled_budgets
 from eecore.inference.resample import ONE, PER_EXIT
-from eecore.pages import thresholds, words_thresholds
-from eecore.pages.pooling import over_cells
-from eecore.pages.thresholds import ALL, ORACLE, SWEEP
 from eecore.training import Store, grid, sweep
 
 BUDGETS = [0.5, 1.0]

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eecore import tables
+from companion import tables
+from companion.pages import training_budget, training_seconds, words_training
+from companion.parameters import check_parameters
 from eecore.errors import SettingError
-from eecore.pages import training_budget, training_seconds, words_training
-from eecore.parameters import check_parameters
 from eecore.training import Phase, Run, Store, grid, sweep
 from eecore.training.identity import prefix_keys
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from build import args
-from eecore import made
+from companion import made
 from eecore.errors import SettingError
 from eecore.grid_file import grid_runs, read_grid
 from eecore.values import load_yaml, read, write

@@ -22,7 +22,7 @@ class Reading(BaseModel):
     Args:
         name: such as "A1"; the letter is the claim's.
         says: what must be found, in words.
-        measure: which number of a run is meant, a key of the measured frames (see eecore.pages.claimed).
+        measure: which number of a run is meant, a key of the measured frames (see companion.pages.claimed).
         regimes: (a, b): the difference a - b of two regimes; (a,): the number of one regime.
         expects: "above" or "below" the reference.
         page: the notebook that measures it.

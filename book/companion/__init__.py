@@ -1,0 +1,1 @@
+"""The companion: what the book needs beside the library. Nothing in eecore imports it."""
