@@ -6,6 +6,7 @@ import os
 import subprocess
 import tempfile
 
+import hypothesis
 import pytest
 import torch
 from jaxtyping import install_import_hook
@@ -15,6 +16,8 @@ import smoke_book
 os.environ.setdefault("MPLBACKEND", "Agg")
 install_import_hook(["eecore", "companion"], "beartype.beartype")
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("any machine", deadline=None)  # it may have much else to do
+hypothesis.settings.load_profile("any machine")
 
 from eecore.data import registry  # noqa: E402  behind the hook, so that its shapes are checked too
 
