@@ -69,7 +69,6 @@ serve: $(STAMP)
 
 lint: $(STAMP)
 	@$(PY) -m ruff check .
-	@$(PY) -m ruff check -q --select F821 notebooks
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/lint-imports --no-cache --no-logo

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import eecore
 from build import hand_out
-from companion import lab, notebook, plotting
+from companion import lab, notebook, plotting, tables
 from companion.pages import claimed, words_claims
 from eecore import evidence
 from eecore.errors import EecoreError, SettingError
@@ -178,12 +178,12 @@ def test_every_reading_is_measured_in_runs(measured):
 
 def test_differences_are_those_of_the_tables(measured):
     results, frame = measured
-    areas = companion.tables.areas(results)
+    areas = tables.areas(results)
     wide = areas.pivot(index="seed", columns="regime", values="area")
     values = claimed.values({claimed.GRID: frame}, readings(["A1", "G3"]))
     ours = values[values["reading"] == "A1"].set_index("seed")["value"]
     pd.testing.assert_series_equal(ours, wide["mixed"] - wide["joint"], check_names=False)
-    entropy = companion.tables.areas(results, "entropy").pivot(index="seed", columns="regime", values="area")
+    entropy = tables.areas(results, "entropy").pivot(index="seed", columns="regime", values="area")
     turned = (entropy["mixed"] - entropy["joint"]) * np.sign(ours.mean())
     pd.testing.assert_series_equal(
         values[values["reading"] == "G3"].set_index("seed")["value"], turned, check_names=False

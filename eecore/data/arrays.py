@@ -9,6 +9,7 @@ Axes: N samples, C channels (or classes, for y), H height, W width, L length.
 """
 
 import zipfile
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ def make(name: OwnName) -> Dataset:
     return assemble(info, train=train, validation=validation, test=test, preparation=preparation)
 
 
-def _read(name: OwnName) -> tuple[Info, dict[str, Split], dict]:
+def _read(name: OwnName) -> tuple[Info, dict[str, Split], dict[str, Any]]:
     """The description, the splits that the file holds ("train" is always one), and how a sample is prepared."""
     content = _load(name)
     pairs = _pairs(name, content)

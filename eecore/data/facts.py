@@ -94,7 +94,7 @@ def _values(dataset: Dataset) -> str:
     return f"numbers from {low:.3g} to {high:.3g}"
 
 
-def _ends(dataset: Dataset, x: Float[torch.Tensor, "N *sample"]) -> tuple[float, float]:
+def _ends(dataset: Dataset, x: Float[torch.Tensor, " N *sample"]) -> tuple[float, float]:
     """Least and largest value of normalised samples, as they were before."""
     flat = x.flatten(2)
     low = (flat.amin((0, 2)) * dataset.std + dataset.mean).min()

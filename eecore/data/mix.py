@@ -32,12 +32,12 @@ class Target(NamedTuple):
 
 
 def mix(
-    x: Float[Tensor, "B *sample"],
+    x: Float[Tensor, " B *sample"],
     y: Int[Tensor, " B"],
     generator: torch.Generator,
     mixup: float | None = None,
     cutmix: float | None = None,
-) -> tuple[Float[Tensor, "B *sample"], Target]:
+) -> tuple[Float[Tensor, " B *sample"], Target]:
     """Mix every sample with another one of its batch.
 
     mixup: x and its partner added with weights s and 1 - s, s from Beta(mixup, mixup). CutMix: a box of the share

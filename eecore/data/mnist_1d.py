@@ -150,7 +150,7 @@ def replay(args: Any) -> Draws:
     low, high = args.padding
     points = args.template_len + high  # G
     label = np.repeat(np.arange(10), args.num_samples // 10)
-    drawn: dict[str, list] = {name: [] for name in FACTORS}
+    drawn: dict[str, list[Any]] = {name: [] for name in FACTORS}
     for _ in label:  # the order of the draws is the package's, so a loop
         drawn["padding"].append(low + int(stream.rand() * (high - low + 1)))
         drawn["scale"].append(1 + args.scale_coeff * (stream.rand() - 0.5))

@@ -150,7 +150,7 @@ def _joined(found: Sequence[Rows]) -> Rows:
     return Rows(x, [name for one in found for name in one.names], [note for one in found for note in one.notes])
 
 
-def _prepare_one(sample: Any, place: str, about: dict, prepared: bool) -> Rows:
+def _prepare_one(sample: Any, place: str, about: dict[str, Any], prepared: bool) -> Rows:
     """The rows of one file, text, picture or array."""
     form = _preparation(about)["form"]
     if isinstance(sample, str) and form == "text":
@@ -169,7 +169,7 @@ def _prepare_one(sample: Any, place: str, about: dict, prepared: bool) -> Rows:
     return _rows_in(np.asarray(sample), place, about, prepared)
 
 
-def _rows_in(x: np.ndarray, place: str, about: dict, prepared: bool) -> Rows:
+def _rows_in(x: np.ndarray, place: str, about: dict[str, Any], prepared: bool) -> Rows:
     """The rows of an array of one sample or many."""
     form, name = _preparation(about)["form"], place or "samples"
     if form == "rows" or prepared:
@@ -231,7 +231,7 @@ def _reason(problem: BaseException) -> str:
     return " ".join(said.split()) or type(problem).__name__
 
 
-def _text_rows(text: str, about: dict, name: str) -> Rows:
+def _text_rows(text: str, about: dict[str, Any], name: str) -> Rows:
     """One text as a row of token numbers."""
     preparation = _preparation(about)
     if preparation["cut"] not in CUTS:
@@ -255,7 +255,7 @@ def short(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _picture_rows(source: Any, about: dict, name: str) -> Rows:
+def _picture_rows(source: Any, about: dict[str, Any], name: str) -> Rows:
     """One picture as a row of pixels."""
     shape, form = tuple(about["shape"]), _preparation(about)["form"]
     squares = len(shape) == 3 and shape[0] in (1, 3) and shape[1] == shape[2]
@@ -289,11 +289,11 @@ def _pictures_in(x: np.ndarray, shape: tuple[int, ...]) -> list[Any] | None:
     return [Image.fromarray(one) for one in (x if x.ndim == 3 + colours else x[None])]
 
 
-def _is_bytes(preparation: dict) -> bool:
+def _is_bytes(preparation: dict[str, Any]) -> bool:
     return preparation["form"] == "picture" or preparation.get("scale", 1.0) != 1.0
 
 
-def _array_rows(x: np.ndarray, about: dict, place: str) -> Rows:
+def _array_rows(x: np.ndarray, about: dict[str, Any], place: str) -> Rows:
     """Raw arrays, normalised as the training data are."""
     name, preparation = place or "samples", _preparation(about)
     if x.dtype.kind not in "uif":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from eecore.data import own
 from eecore.data.dataset import Dataset, Info
@@ -135,7 +136,7 @@ def register(
     check: Callable[[], object] | None = None,
     describe: Callable[[], Info] | None = None,
     replace: bool = False,
-) -> Callable:
+) -> Callable[..., Any]:
     """Make a data set known by its name: as a function call, or as a decorator of the function that makes it.
 
     Args:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -284,7 +285,7 @@ def _rows(count: int) -> str:
 # ---- labels and parts
 
 
-def _note(known: list[str], y: list) -> str:
+def _note(known: list[str], y: list[Any]) -> str:
     """What the labels are."""
     if not known:
         return about_targets(torch.tensor(y))

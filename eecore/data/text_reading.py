@@ -6,6 +6,7 @@ Axes: N texts, S tokens of a text, V numbers of a vocabulary.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,7 +133,7 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n")
 
 
-def read_lines(path: Path, parse: Callable[[str], object], form: str, size: int, *, header: bool = False) -> list:
+def read_lines(path: Path, parse: Callable[[str], object], form: str, size: int, *, header: bool = False) -> list[Any]:
     """One parsed value per line that is not empty.
 
     Args:

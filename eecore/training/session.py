@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from eecore.errors import SettingError
 
 DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
-Literal = bool | int | float | str | tuple | list | dict | None
+LITERALS = (bool, int, float, str, tuple, list, dict, type(None))
 _PARSING = threading.Lock()
 
 
@@ -37,7 +37,7 @@ def session_source() -> str:
             "model or data: it is defined in a session whose source is not at hand; write it into a file or a notebook"
         )
     named = {n.id for s in definitions.values() for n in ast.walk(s) if isinstance(n, ast.Name)}
-    values = [f"{n} = {session[n]!r}" for n in sorted(named & set(session)) if isinstance(session[n], Literal)]
+    values = [f"{n} = {session[n]!r}" for n in sorted(named & set(session)) if isinstance(session[n], LITERALS)]
     return "\n".join([*(ast.unparse(statement) for statement in definitions.values()), *values])
 
 
