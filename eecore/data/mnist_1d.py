@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from mnist1d.data import get_dataset_args, get_templates, make_dataset
-from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.files import cached_arrays, sha256
 from eecore.data.preparation import of_arrays
 from eecore.data.splits import stratified
-from eecore.errors import DataError
+from eecore.errors import DataError, library
 
 SIZES = (3500, 500)  # of the published 4000: train, validation
 EPSILON = 1e-8  # the package adds it to a template, so that a zero of the signal differs from padding
@@ -91,9 +90,14 @@ def make() -> Dataset:
     return _assembled(INFO, lambda arrays: torch.from_numpy(arrays["y"]))
 
 
+def _package() -> Any:
+    """What generates the data; imported when it is asked for."""
+    return library("mnist1d.data", "'eecore[data]'")
+
+
 def make_translation() -> Dataset:
     """The registered regression: the translation of each sample, a fraction of the places that it can have."""
-    places = get_dataset_args().max_translation
+    places = _package().get_dataset_args().max_translation
     return _assembled(TRANSLATION, lambda arrays: torch.from_numpy(arrays["factor.translation"] / places).float())
 
 
@@ -116,9 +120,9 @@ def generate() -> dict[str, np.ndarray]:
     Raises:
         DataError: the package gives other samples than its random stream, drawn again, explains.
     """
-    args = get_dataset_args()
+    args = _package().get_dataset_args()
     with _global_streams_untouched():
-        packaged = make_dataset(args)
+        packaged = _package().make_dataset(args)
     x = np.concatenate([packaged["x"], packaged["x_test"]])
     y = np.concatenate([packaged["y"], packaged["y_test"]])
     draws = replay(args)
@@ -172,7 +176,7 @@ def rebuild(draws: Draws, args: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray
         signal (N, L); the filtered correlated noise (N, G); where it is added (on the padding), boolean
         (N, G).
     """
-    templates = get_templates()["x"] + EPSILON  # (10, T)
+    templates = _package().get_templates()["x"] + EPSILON  # (10, T)
     points = draws.corr_noise.shape[1]
     dilated = np.empty(draws.corr_noise.shape)
     for label in np.unique(draws.label):
@@ -184,7 +188,7 @@ def rebuild(draws: Draws, args: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray
     source = (np.arange(points) - draws.translation[:, None]) % points
     clean = np.take_along_axis(clean, source, axis=1)  # rotated to the right
     masked = clean == 0
-    filtered = gaussian_filter1d(draws.corr_noise, FILTER_WIDTH, axis=1)
+    filtered = scipy.ndimage.gaussian_filter1d(draws.corr_noise, FILTER_WIDTH, axis=1)
     noisy = np.where(masked, filtered, clean) + draws.iid_noise
     sheared = noisy - draws.shear[:, None] * np.linspace(-0.5, 0.5, points)
     signal = np.stack([_resample(row, args.final_seq_length) for row in sheared])

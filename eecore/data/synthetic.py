@@ -7,11 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import scipy
 import torch
-from scipy.integrate import quad
-from scipy.linalg import hadamard
-from scipy.special import softmax
-from scipy.stats import norm
 
 from eecore.data.dataset import Dataset, Info, Split, assemble
 from eecore.data.preparation import of_arrays
@@ -47,7 +44,7 @@ REGRESSION = replace(
 
 def class_means(distance: float) -> np.ndarray:
     """Means of the classes, (C, 64): orthogonal, each of norm `distance`, in noise standard deviations."""
-    patterns = hadamard(SIDE * SIDE)[list(PATTERNS)]  # entries +1 and -1, norm SIDE
+    patterns = scipy.linalg.hadamard(SIDE * SIDE)[list(PATTERNS)]  # entries +1 and -1, norm SIDE
     return distance * patterns / SIDE
 
 
@@ -126,9 +123,9 @@ def bayes_accuracy(distance: float, classes: int) -> float:
         raise SettingError(f"distance must be >= 0 and classes >= 2, got {distance} and {classes}")
 
     def density(z: float) -> float:
-        return norm.pdf(z - distance) * norm.cdf(z) ** (classes - 1)
+        return scipy.stats.norm.pdf(z - distance) * scipy.stats.norm.cdf(z) ** (classes - 1)
 
-    value, _ = quad(density, distance - 10, distance + 10, epsabs=1e-10)  # beyond: below 1e-22
+    value, _ = scipy.integrate.quad(density, distance - 10, distance + 10, epsabs=1e-10)  # beyond: below 1e-22
     return float(value)
 
 
@@ -166,7 +163,7 @@ def _parts(
 
 def _draw_regression(size: int, distance: float, random: np.random.RandomState) -> Split:
     """`size` samples with the best prediction of each."""
-    direction = hadamard(SIDE * SIDE)[REGRESSION_PATTERN] / SIDE  # of norm 1
+    direction = scipy.linalg.hadamard(SIDE * SIDE)[REGRESSION_PATTERN] / SIDE  # of norm 1
     y = random.standard_normal(size)
     x = distance * y[:, None] * direction + random.standard_normal((size, SIDE * SIDE))
     best = distance * best_error(distance) * (x @ direction)
@@ -179,6 +176,6 @@ def _draw(size: int, distance: float, random: np.random.RandomState) -> Split:
     means = class_means(distance)
     y = random.permutation(np.arange(size) % CLASSES)
     x = means[y] + random.standard_normal((size, SIDE * SIDE))
-    posterior = softmax(x @ means.T, axis=1)[np.arange(size), y]  # equal norms and priors cancel
+    posterior = scipy.special.softmax(x @ means.T, axis=1)[np.arange(size), y]  # equal norms and priors cancel
     images = torch.from_numpy(x.reshape(size, 1, SIDE, SIDE)).float()
     return Split(images, torch.from_numpy(y.astype(np.int64)), {"posterior": posterior})

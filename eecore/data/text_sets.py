@@ -12,22 +12,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import _twenty_newsgroups as newsgroups
 
 from eecore.data import tokens
 from eecore.data.dataset import Dataset, Info
 from eecore.data.splits import stratified
 from eecore.data.text_reading import Texts, assemble_texts, check_count, here, locate, read_lines
-from eecore.errors import DataError, choose
+from eecore.errors import DataError, choose, library
 
 TREC_FILES = ("TREC/train_5500.label", "TREC/TREC_10.label")
 SST2_FILES = ("SST-2/train.tsv", "SST-2/dev.tsv", "SST-2/test.tsv")
 NEWSGROUPS_FOLDERS = ("20news-bydate-train", "20news-bydate-test")
 QUESTIONS = ("ABBR", "DESC", "ENTY", "HUM", "LOC", "NUM")
-STRIP: dict[str, Callable[[str], str]] = {  # what of a post can be taken away, in this order, as scikit-learn does it
-    "headers": newsgroups.strip_newsgroup_header,
-    "signatures": newsgroups.strip_newsgroup_footer,
-    "quotes": newsgroups.strip_newsgroup_quoting,
+STRIP = {  # what of a post can be taken away, in this order, as scikit-learn does it
+    "headers": "strip_newsgroup_header",
+    "signatures": "strip_newsgroup_footer",
+    "quotes": "strip_newsgroup_quoting",
 }
 
 TREC = Info(
@@ -156,7 +155,8 @@ def make_newsgroups(
     """
     for part in remove:
         choose("remove", part, STRIP)
-    steps = [strip for part, strip in STRIP.items() if part in remove]
+    package = library("sklearn.datasets._twenty_newsgroups", "scikit-learn")
+    steps = [getattr(package, name) for part, name in STRIP.items() if part in remove]
     pool = _posts(info, NEWSGROUPS_FOLDERS[0], sum(sizes[:2]), steps)
     test = _posts(info, NEWSGROUPS_FOLDERS[1], sizes[2], steps)
     train, validation = (pool.take(part) for part in stratified(np.array(pool.classes), sizes[:2]))

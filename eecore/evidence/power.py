@@ -1,13 +1,18 @@
 """How many seeds does it take to see a difference? The paired t test, before it is made."""
 
-import numpy as np
-from statsmodels.stats.power import TTestPower
+from typing import Any
 
-from eecore.errors import SettingError
+import numpy as np
+
+from eecore.errors import SettingError, library
 
 __all__ = ["detectable", "power", "seeds_needed"]
 
 MOST = 100_000
+
+
+def _power_of_t() -> Any:
+    return library("statsmodels.stats.power", "'eecore[statistics]'").TTestPower()
 
 
 def power(difference: float | int, sd: float | int, n: int, level: float | int = 0.95) -> float:
@@ -29,7 +34,7 @@ def power(difference: float | int, sd: float | int, n: int, level: float | int =
     _check(sd, level)
     if n < 2:
         raise SettingError(f"n: a test needs at least 2 seeds, got {n}")
-    return float(TTestPower().power(abs(difference) / sd, n, 1 - level))
+    return float(_power_of_t().power(abs(difference) / sd, n, 1 - level))
 
 
 def seeds_needed(
@@ -72,7 +77,7 @@ def detectable(sd: float | int, n: int, chance: float | int = 0.8, level: float 
     _check_chance(chance)
     if n < 2:
         raise SettingError(f"n: a test needs at least 2 seeds, got {n}")
-    found = TTestPower().solve_power(effect_size=None, nobs=n, alpha=1 - level, power=chance)
+    found = _power_of_t().solve_power(effect_size=None, nobs=n, alpha=1 - level, power=chance)
     return float(np.squeeze(found)) * sd
 
 

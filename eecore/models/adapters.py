@@ -16,8 +16,6 @@ asked for. The cuts are tested on stand-ins that have the attributes of these li
 tried on its ViTModel (5.24), whose hidden states it gives exactly.
 """
 
-import importlib
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, cast, get_args
@@ -25,7 +23,7 @@ from typing import Any, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from eecore.errors import SettingError, choose, how_to_install
+from eecore.errors import SettingError, choose, library
 from eecore.models.backbone import Backbone, Layout
 from eecore.models.comparing import check_alone, one_line
 from eecore.models.construct import construct
@@ -151,25 +149,6 @@ def from_transformers(config_or_folder: Any, **options: Any) -> Backbone:
     auto = library("transformers").AutoModel
     load = auto.from_pretrained if isinstance(config_or_folder, str) else auto.from_config
     return cut(load(config_or_folder, **options))
-
-
-def library(name: str, install: str = "") -> Any:
-    """An optional library.
-
-    Args:
-        name: of the module.
-        install: what pip is to install where it is missing; the package that the module belongs to, if nothing is said.
-    Raises:
-        SettingError: it is not installed, or does not import.
-    """
-    package = name.partition(".")[0]
-    try:
-        return importlib.import_module(name)
-    except (ImportError, RuntimeError) as error:  # torchvision beside another build of torch: a RuntimeError
-        reason = str(error).splitlines()[0]
-        extra = re.fullmatch(r"'eecore\[(\w+)\]'", install)
-        how = how_to_install(extra[1]) if extra else f"pip install {install or package}"
-        raise SettingError(f"{package}: cannot be imported ({reason}); install it: {how}") from error
 
 
 def _has(network: nn.Module, path: str) -> bool:

@@ -14,8 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from eecore.errors import SettingError
-from eecore.models.adapters import library
+from eecore.errors import SettingError, library
 from eecore.models.backbone import Backbone, needs_tokens
 from eecore.shapes import Bool, Float, Int
 from eecore.special import PADDING, SEPARATOR

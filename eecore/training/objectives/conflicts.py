@@ -8,8 +8,8 @@ beside the J backward passes. w = 1 is the sum.
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 import torch
-from scipy import optimize
 from torch import Tensor, nn
 
 from eecore.shapes import Float
@@ -108,7 +108,7 @@ def cagrad(gram: Float[Tensor, "J J"], c: float = CAGRAD_C) -> Float[Tensor, " J
     start = np.full(count, 1 / count)
     one = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(count)}
     options = {"ftol": 1e-10, "maxiter": 200}
-    w = optimize.minimize(
+    w = scipy.optimize.minimize(
         worst, start, jac=True, bounds=[(0, 1)] * count, constraints=[one], method="SLSQP", options=options
     ).x
     norm = np.sqrt(max(float(w @ products @ w), 1e-16))
