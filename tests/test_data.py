@@ -349,7 +349,7 @@ def test_mnist1d_leaves_the_global_streams_alone() -> None:
 def test_mnist1d_notices_that_the_replay_fails(key: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     changed = dict(packaged_mnist1d())
     changed[key] = changed[key][::-1]
-    monkeypatch.setattr(mnist_1d, "make_dataset", lambda args: changed)
+    monkeypatch.setattr("mnist1d.data.make_dataset", lambda args: changed)
     with pytest.raises(DataError, match=message):
         mnist_1d.generate()
 
