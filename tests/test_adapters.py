@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from eecore import models
+from eecore import errors, models
 from eecore.errors import SettingError
 from eecore.models import adapters
 from eecore.training import Phase, Run, pretrained, train
@@ -291,7 +291,7 @@ def test_a_missing_library_is_one_line(call, package, monkeypatch):
     def missing(name):
         raise ImportError(f"No module named {name!r}\nand more")
 
-    monkeypatch.setattr(adapters.importlib, "import_module", missing)
+    monkeypatch.setattr(errors.importlib, "import_module", missing)
     with pytest.raises(SettingError, match=rf"^{package}: cannot be imported.*pip install {package}$") as caught:
         call()
     assert "\n" not in str(caught.value)
