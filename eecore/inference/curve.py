@@ -22,6 +22,7 @@ from eecore.shapes import Float, Int
 __all__ = [
     "accuracy_per_exit",
     "area_under_curve",
+    "budget_thresholds",
     "curve",
     "envelope",
     "even_thresholds",
@@ -57,6 +58,23 @@ def spread_thresholds(logits: Float[Tensor, "K N C"], rule: Rule = "confidence",
     if number < 2:
         raise SettingError(f"number: expected at least 2, got {number}")
     return spread_over(score_and_prediction(logits, rule)[0], number)
+
+
+def budget_thresholds(logits: Float[Tensor, "K N C"], rule: Rule = "confidence") -> np.ndarray:
+    """Thresholds among which those for budgets are chosen: 100 even ones, and 1000 of `spread_thresholds`.
+
+    Even ones alone cannot spend a budget where sure exits crowd: from 0.9899 to 1 the cost may jump by half of the
+    backbone's.
+
+    Args:
+        logits: of every exit, on validation data; the same thresholds are then used on test.
+        rule: one of `rules()`, or an object (see `exit_rules`).
+    Returns:
+        Each once, ascending, from 0 to 1.
+    Raises:
+        SettingError: as in `score`.
+    """
+    return np.union1d(even_thresholds(), spread_thresholds(logits, rule))
 
 
 def spread_over(scores: Float[Tensor, "K N"], number: int) -> np.ndarray:

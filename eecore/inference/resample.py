@@ -1,9 +1,10 @@
 """What a threshold is worth that was chosen on few validation samples: many draws of n of them, all at once.
 
-Axes: K exits, N validation samples, M test samples, C classes, T thresholds, R draws, n samples of a draw.
+Axes: K exits, E = K - 1 (all but the last), N validation samples, M test samples, C classes, T thresholds, R draws,
+n samples of a draw.
 
-A threshold is chosen by cost alone, and cost by who leaves where. So the exits that N samples take at T thresholds are
-looked up once; how many of a draw take each of them is a matrix product with the draw's members, an integer.
+A threshold is chosen by cost alone, and cost by who leaves where. So it is looked up once from which of T thresholds on
+each of N samples stays behind each exit; what a draw costs at all of them is a count of its members, summed up.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from torch import Tensor
 from eecore.errors import SettingError
 from eecore.inference.budget import BUDGETS, budget_shares, solve_draws
 from eecore.inference.checks import Number, Numbers, check_macs
-from eecore.inference.curve import curve, even_thresholds, score_and_correct
+from eecore.inference.curve import budget_thresholds, curve, score_and_correct
 from eecore.inference.protocol import Rule
 from eecore.inference.rules import score
 from eecore.inference.targets import leaving_at
@@ -56,8 +57,9 @@ def resampled_budgets(
 ) -> pd.DataFrame:
     """Test accuracy and cost of thresholds that were chosen on n of the validation samples, draw by draw.
 
-    Two methods: "one threshold" for all exits, the largest of 100 even ones whose mean cost on the draw is within the
-    budget, as "validation" of `budget_table`; "one per exit", as `solve` finds them on the draw.
+    Two methods: "one threshold" for all exits, the largest whose mean cost on the draw is within the budget, as
+    "validation" of `budget_table`, for every draw among the same thresholds (`budget_thresholds` of all N samples);
+    "one per exit", as `solve` finds them on the draw.
 
     Args:
         validation_logits: of the samples to draw from. Their labels are not needed: a budget is a cost.
@@ -80,18 +82,22 @@ def resampled_budgets(
     if not sizes or not all(1 <= n <= total for n in sizes):
         raise SettingError(f"sizes: expected integers from 1 to the {total} samples that there are, got {list(sizes)}")
     scores, correct = score_and_correct(test_logits, test_labels, rule)
-    on_test, cost = curve(test_logits, test_labels, macs, rule), check_macs(macs, len(scores))
-    highest, limits = certainty.cummax(dim=0).values, np.asarray(budgets, dtype=np.float64) * backbone_macs
+    thresholds = budget_thresholds(validation_logits, rule)
+    on_test, cost = curve(test_logits, test_labels, macs, rule, thresholds), check_macs(macs, len(scores))
+    stays_from, limits = _stays_from(certainty, thresholds), np.asarray(budgets, dtype=np.float64) * backbone_macs
     orders = draws(total, resamples, seed)
     rows: list[tuple[np.ndarray, ...]] = []
     for n in sizes:
         members = torch.as_tensor(orders[: 1 if n == total else resamples, :n])
-        mean_cost, drawn = _costs(highest, members, cost), certainty[:, members].transpose(0, 1).contiguous()
+        mean_cost, drawn = (
+            _costs(stays_from, members, len(thresholds), cost),
+            certainty[:, members].transpose(0, 1).contiguous(),
+        )
         for limit in limits:
             rows.append(_one(mean_cost, limit, on_test))
             shares = budget_shares(cost, limit) if limit >= cost[0] else None
-            thresholds = None if shares is None else solve_draws(drawn, shares)
-            rows.append(_per_exit(thresholds, len(members), scores, correct, cost))
+            solved = None if shares is None else solve_draws(drawn, shares)
+            rows.append(_per_exit(solved, len(members), scores, correct, cost))
     return _frame(rows, sizes, budgets)
 
 
@@ -107,18 +113,24 @@ def _frame(rows: list[tuple[np.ndarray, ...]], sizes: Sequence[int], budgets: Se
     return pd.DataFrame({**names, "draw": np.concatenate([np.arange(n) for n in counts]), **dict(values)})
 
 
-def _costs(highest: Float[Tensor, "K N"], members: Int[Tensor, "R n"], cost: np.ndarray) -> np.ndarray:
-    """Mean cost of each draw at each of 100 even thresholds, (R, T). Counts below 2^24 are exact in float32.
+def _stays_from(certainty: Float[Tensor, "K N"], thresholds: np.ndarray) -> Int[Tensor, "E N"]:
+    """Place of the first threshold at which a sample stays behind each exit but the last: its highest score so far."""
+    limits = torch.as_tensor(thresholds, dtype=certainty.dtype)  # compared in the type of the scores
+    return torch.searchsorted(limits, certainty.cummax(dim=0).values[:-1].contiguous())
 
-    A sample has left by an exit where its highest score so far passes the threshold; by the last one everyone has.
-    Exit by exit, as a table of T x K x N would take more memory than the logits.
+
+def _costs(stays_from: Int[Tensor, "E N"], members: Int[Tensor, "R n"], number: int, cost: np.ndarray) -> np.ndarray:
+    """Mean cost of each draw at each of a number of thresholds, (R, T).
+
+    A sample that stays behind exit k costs c_(k+1) - c_k more than one that leaves there.
     """
-    limits = torch.as_tensor(even_thresholds(), dtype=highest.dtype)[:, None]  # compared in the type of the scores
-    chosen = torch.zeros(len(members), highest.shape[1]).scatter_(1, members, 1.0)
-    left = [(sure > limits).float() @ chosen.T for sure in highest[:-1]]  # (T, R) of each exit
-    left.append(torch.full((len(limits), len(members)), float(members.shape[1])))
-    counts = torch.stack(left, dim=2).transpose(0, 1).double().numpy()  # (R, T, K)
-    return np.diff(counts, axis=2, prepend=0.0) @ cost / members.shape[1]
+    draws, samples = members.shape
+    total = np.full((draws, number), cost[0] * samples)
+    for place, more in zip(stays_from, np.diff(cost), strict=True):
+        places = place[members]
+        begin = torch.zeros(draws, number, dtype=torch.int64).scatter_add_(1, places, torch.ones_like(places))
+        total += more * begin.cumsum(dim=1).numpy()
+    return total / samples
 
 
 def _one(mean_cost: np.ndarray, limit: float, on_test: pd.DataFrame) -> tuple[np.ndarray, ...]:
