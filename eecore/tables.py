@@ -13,6 +13,7 @@ from eecore.training import Result
 
 RUN_COLUMNS = ["dataset", "model", "regime", "seed"]
 COMPARED = (("joint", "disjoint"), ("mixed", "disjoint"), ("mixed", "joint"), ("mixed", "joint_long"))
+SPENT = "in brackets the mean cost that was spent on test, in % of the backbone's"  # of tables with `beside="spent"`
 
 
 def per_exit(results: Iterable[Result], split: str = "test") -> pd.DataFrame:
@@ -70,7 +71,12 @@ def budgets(
     rule: str = "confidence",
     fractions: Sequence[float] = (0.25, 0.5, 0.75, 1.0, np.inf),
 ) -> pd.DataFrame:
-    """Accuracy within budgets, in all readings of inference.budget_table: one row per run, budget and choice."""
+    """Accuracy within budgets, in all readings of inference.budget_table: one row per run, budget and choice.
+
+    Returns:
+        Columns dataset, model, regime, seed, those of inference.budget_table, and spent (macs as a fraction of the
+        backbone's; what a budget allowed and what was spent need not be equal).
+    """
     parts = [
         inference.budget_table(
             result.validation_logits,
@@ -81,7 +87,7 @@ def budgets(
             result.backbone_macs,
             rule,
             fractions,
-        ).assign(**result.labels_of_run)
+        ).assign(**result.labels_of_run, spent=lambda found, whole=result.backbone_macs: found["macs"] / whole)
         for result in results
     ]
     return pd.concat(parts, ignore_index=True)
@@ -107,7 +113,13 @@ def training_costs(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def mean_and_interval(
-    frame: pd.DataFrame, value: str, rows: Sequence[str], columns: str, scale: float = 100.0, digits: int = 1
+    frame: pd.DataFrame,
+    value: str,
+    rows: Sequence[str],
+    columns: str,
+    scale: float = 100.0,
+    digits: int = 1,
+    beside: str | None = None,
 ) -> pd.DataFrame:
     """A table of means over seeds, in percent, with the half width of their 95 % t interval.
 
@@ -118,16 +130,20 @@ def mean_and_interval(
         columns: column whose values become columns.
         scale: what values are multiplied by.
         digits: after the decimal point.
+        beside: a column of fractions, such as what was spent; its mean in percent stands in brackets behind the value.
     Returns:
-        Text cells such as "81.2 ± 0.9"; "–" where nothing fits.
+        Text cells such as "81.2 ± 0.9", or "81.2 ± 0.9 (98)"; "–" where nothing fits.
     Raises:
         SettingError: a column is missing.
     """
-    missing = {value, *rows, columns} - set(frame.columns)
+    missing = {value, *rows, columns, *([beside] if beside else [])} - set(frame.columns)
     if missing:
         raise SettingError(f"frame: lacks the columns {', '.join(sorted(missing))}")
     keys = [*rows, columns]
     cells = frame.groupby(keys, sort=False)[value].apply(lambda group: _cell(scale * group.dropna(), digits))
+    if beside:
+        means = 100 * frame.groupby(keys, sort=False)[beside].mean()
+        cells += ["" if np.isnan(mean) else f" ({mean:.0f})" for mean in means]
     table = cells.unstack(columns, sort=False).reset_index().rename_axis(columns=None)
     if "regime" in table:
         table["regime"] = [shown_value("regime", name) for name in table["regime"]]

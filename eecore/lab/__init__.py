@@ -6,6 +6,7 @@ from eecore.lab.reading import Records, records
 from eecore.lab.runner import work
 from eecore.lab.states import runs_status, status
 from eecore.lab.words import (
+    chosen_among,
     count_in_words,
     coverage,
     differences_at_ends,
@@ -22,6 +23,7 @@ __all__ = [
     "Plan",
     "Planned",
     "Records",
+    "chosen_among",
     "count_in_words",
     "coverage",
     "differences_at_ends",
