@@ -326,6 +326,29 @@ def test_frames_of_records_equal_those_of_results(place):
     assert found.exits.columns[:7].tolist() == ["name", *RUN, "device", "state"]
 
 
+def test_records_say_from_which_thresholds_budgets_were_chosen(place):
+    plan = place.plan(ENTRY.replace("[0]", "[0, 1]"))
+    do(place, plan)
+    new = lab.records(place.folder)
+    spread = "100 even and 1000 spread over validation scores"
+    assert lab.chosen_among(new.budgets) == f"Thresholds were chosen from {spread}."
+    path = next(place.folder.glob("*/*.json"))
+    record = json.loads(path.read_text())
+    assert record.pop("budget_thresholds") == spread
+    path.write_text(json.dumps(record))  # as records were before they said it
+    both = lab.records(place.folder)
+    assert set(both.provenance["state"]) == {"current"}
+    said = lab.chosen_among(both.budgets)
+    runs = len(both)
+    assert f"{spread} ({runs - 1} of {runs} runs)" in said
+    assert f"100 even ones (1 of {runs} runs)" in said
+    assert "need not spend the same" in said
+    published = lab.records().budgets
+    assert set(published.loc[published["among"] != spread, "among"]) <= {"100 even ones"}
+    limited = published[np.isfinite(published["budget"]) & (published["choice"] == "test sweep")].dropna()
+    assert (limited["spent"] <= limited["budget"] * (1 + 1e-6)).all()
+
+
 def test_a_long_history_is_thinned_and_keeps_its_ends(place):
     plan = place.plan(ENTRY.replace("epochs = 2", "epochs = 100").replace('"mixed", "disjoint"', '"joint"'))
     do(place, plan, Pace(checkpoint_seconds=1e9))

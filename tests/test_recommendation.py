@@ -18,6 +18,7 @@ import eecore
 from companion import lab, plotting, tables
 from companion.recommendation import decisions
 from companion.recommendation import runs as recommendation_runs
+from companion.recommendation import words as recommendation_words
 from companion.recommendation.advice import COLUMNS, FINAL, recommend
 from companion.recommendation.runs import evidence_of_records, evidence_of_results, quick_grid, stored
 from eecore import errors
@@ -325,7 +326,7 @@ def results(store):
 
 def test_evidence_of_results_is_the_budget_table_s_validation_and_the_last_exit(results):
     runs = evidence_of_results(results)
-    assert list(runs.columns) == COLUMNS
+    assert list(runs.columns) == [*COLUMNS, "spent"]
     assert len(runs) == 8 * 5
     assert set(runs["train_size"]) == {64}
     last = tables.last_exit(results).set_index(["regime", "seed"])["accuracy"]
@@ -335,6 +336,19 @@ def test_evidence_of_results_is_the_budget_table_s_validation_and_the_last_exit(
     own = runs[runs["budget"] == 0.75].set_index(["regime", "seed"])["accuracy"]
     pd.testing.assert_series_equal(own.sort_index(), within["accuracy"].sort_index())
     assert evidence_of_results([]).empty
+
+
+def test_what_is_spent_of_a_budget_stands_beside_a_recommendation(results):
+    runs = evidence_of_results(results)
+    answer = recommend(runs, budget=0.75)
+    spent = runs[runs["budget"] == 0.75].groupby("regime")["spent"].mean()
+    assert answer.table["spent"].tolist() == pytest.approx([spent[name] for name in answer.table["regime"]])
+    assert f"{recommendation_words.label(answer.regime)} {spent[answer.regime]:.0%}" in answer.words
+    cell = decisions.decision_table(decisions.answers(runs, [0.75]))["75 %"].iloc[0]
+    assert f"; spent {100 * answer.table['spent'].iloc[0]:.0f} and {100 * answer.table['spent'].iloc[1]:.0f})" in cell
+    unknown = recommend(runs.drop(columns="spent"), budget=0.75)
+    assert unknown.table["spent"].isna().all()
+    assert "Spent" not in unknown.words
 
 
 def test_published_records_are_evidence():

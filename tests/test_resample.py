@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eecore.errors import SettingError
-from eecore.inference import budget_table, outcome, resampled_budgets, score, solve
+from eecore.inference import (
+    budget_table,
+    budget_thresholds,
+    choose_threshold,
+    curve,
+    outcome,
+    resampled_budgets,
+    score,
+    solve,
+)
 from eecore.inference.budget import solve_draws
 from eecore.inference.resample import ONE, PER_EXIT, draws
 
@@ -26,15 +35,18 @@ def make(seed, samples=60, classes=4, exits=3):
 
 
 def slow(validation, test, sizes, resamples, budgets, seed, rule):
-    """The same numbers, a draw at a time, from budget_table, solve and outcome."""
+    """The same numbers, a draw at a time, from curve, solve and outcome."""
     orders, found = draws(len(validation[1]), resamples, seed), {}
+    limits = budget_thresholds(validation[0], rule)
     for n in sizes:
         for draw in range(1 if n == len(validation[1]) else resamples):
             chosen = torch.as_tensor(orders[draw, :n])
             part = (validation[0][:, chosen], validation[1][chosen])
-            table = budget_table(*part, *test, MACS, BACKBONE, rule, budgets).set_index(["choice", "budget"])
+            points = curve(*part, MACS, rule, limits)
             for budget in budgets:
-                one = table.loc[("validation", budget)]
+                threshold = choose_threshold(points, budget * BACKBONE)
+                fits = not math.isnan(threshold)
+                one = outcome(*test, MACS, threshold, rule) if fits else dict.fromkeys(("accuracy", "macs"), math.nan)
                 found[n, draw, budget, ONE] = (one["accuracy"], one["macs"])
                 if budget * BACKBONE < MACS[0]:
                     found[n, draw, budget, PER_EXIT] = (math.nan, math.nan)

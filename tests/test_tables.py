@@ -40,6 +40,26 @@ def test_curves_budgets_and_areas_cover_all_runs_and_rules(results):
     assert areas["area"].between(0, 1).all()
     budgets = tables.budgets(results, "confidence", [0.5, 1.0])
     assert set(budgets["choice"]) == {"validation", "test sweep", "oracle", "final exit"}
+    np.testing.assert_allclose(budgets["spent"] * results[0].backbone_macs, budgets["macs"])
+    assert (budgets.loc[budgets["choice"] == "final exit", "spent"] == 1.0).all()
+
+
+def test_what_was_spent_stands_behind_its_accuracy():
+    about = {"regime": "joint", "budget": "100%"}
+    frame = pd.DataFrame([{**about, "accuracy": a, "spent": s} for a, s in ((0.80, 0.90), (0.82, 1.00))])
+    frame = pd.concat(
+        [
+            frame,
+            frame.assign(budget="final exit", spent=np.nan),
+            frame.assign(budget="5%", accuracy=np.nan, spent=np.nan),
+        ]
+    )
+    found = tables.mean_and_interval(frame, "accuracy", ["regime"], "budget", beside="spent").iloc[0]
+    assert found["100%"] == "81.0 ± 12.7 (95)"
+    assert found["final exit"] == "81.0 ± 12.7"
+    assert found["5%"] == "–"
+    with pytest.raises(SettingError, match="lacks the columns cost"):
+        tables.mean_and_interval(frame, "accuracy", ["regime"], "budget", beside="cost")
 
 
 def test_training_costs_by_hand(results):
@@ -236,12 +256,3 @@ def test_differences_as_a_table_have_a_row_for_each_quantity_and_cell():
     alone = tables.differences(frame[frame["seed"] == 0], "accuracy", [("mixed", "joint")], ["dataset", "model"])
     assert words.difference_table({"last": alone}, "exit").iloc[0, 2] == f"{100 * alone['mean'].iloc[0]:+.1f}"
     assert words.difference_table({"last": alone.iloc[:0]}, "exit").empty
-
-
-def test_accuracy_stands_with_what_it_cost():
-    frame = pd.DataFrame({"regime": "joint", "column": "50%", "accuracy": [0.8, 0.9], "macs_fraction": [0.48, 0.5]})
-    other = pd.DataFrame({"regime": "mixed", "column": "25%", "accuracy": [0.7], "macs_fraction": [0.25]})
-    found = tables.accuracy_and_cost(pd.concat([frame, other]), ["regime"]).set_index("regime")
-    assert found.loc["joint", "50%"] == "85.0 ± 63.5 (49)"
-    assert found.loc["joint", "25%"] == "–"
-    assert found.loc["mixed", "25%"] == "70.0 (25)"

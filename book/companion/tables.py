@@ -13,6 +13,7 @@ from eecore.training import Result
 
 RUN_COLUMNS = ["dataset", "model", "regime", "seed"]
 COMPARED = (("joint", "disjoint"), ("mixed", "disjoint"), ("mixed", "joint"), ("mixed", "joint_long"))
+SPENT = "in brackets the mean cost that was spent on test, in % of the backbone's"  # of tables with `beside="spent"`
 
 
 def per_exit(results: Iterable[Result], split: str = "test") -> pd.DataFrame:
@@ -73,7 +74,8 @@ def budgets(
     """Accuracy within budgets, in all readings of inference.budget_table: one row per run, budget and choice.
 
     Returns:
-        Its columns, macs_fraction (mean cost on test over the backbone's), and those that name the run.
+        Columns dataset, model, regime, seed, those of inference.budget_table, and spent (macs as a fraction of the
+        backbone's; what a budget allowed and what was spent need not be equal).
     """
     parts = [
         inference.budget_table(
@@ -85,11 +87,10 @@ def budgets(
             result.backbone_macs,
             rule,
             fractions,
-        ).assign(backbone=result.backbone_macs, **result.labels_of_run)
+        ).assign(**result.labels_of_run, spent=lambda found, whole=result.backbone_macs: found["macs"] / whole)
         for result in results
     ]
-    frame = pd.concat(parts, ignore_index=True)
-    return frame.assign(macs_fraction=frame["macs"] / frame.pop("backbone"))
+    return pd.concat(parts, ignore_index=True)
 
 
 def last_exit(results: Iterable[Result]) -> pd.DataFrame:
@@ -112,7 +113,13 @@ def training_costs(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def mean_and_interval(
-    frame: pd.DataFrame, value: str, rows: Sequence[str], columns: str, scale: float = 100.0, digits: int = 1
+    frame: pd.DataFrame,
+    value: str,
+    rows: Sequence[str],
+    columns: str,
+    scale: float = 100.0,
+    digits: int = 1,
+    beside: str | None = None,
 ) -> pd.DataFrame:
     """A table of means over seeds, in percent, with the half width of their 95 % t interval.
 
@@ -123,42 +130,26 @@ def mean_and_interval(
         columns: column whose values become columns.
         scale: what values are multiplied by.
         digits: after the decimal point.
+        beside: a column of fractions, such as what was spent; its mean in percent stands in brackets behind the value.
     Returns:
-        Text cells such as "81.2 ± 0.9"; "–" where nothing fits.
+        Text cells such as "81.2 ± 0.9", or "81.2 ± 0.9 (98)"; "–" where nothing fits.
     Raises:
         SettingError: a column is missing.
     """
-    missing = {value, *rows, columns} - set(frame.columns)
+    missing = {value, *rows, columns, *([beside] if beside else [])} - set(frame.columns)
     if missing:
         raise SettingError(f"frame: lacks the columns {', '.join(sorted(missing))}")
     keys = [*rows, columns]
     cells = frame.groupby(keys, sort=False)[value].apply(lambda group: _cell(scale * group.dropna(), digits))
+    if beside:
+        means = 100 * frame.groupby(keys, sort=False)[beside].mean()
+        cells += ["" if np.isnan(mean) else f" ({mean:.0f})" for mean in means]
     table = cells.unstack(columns, sort=False).reset_index().rename_axis(columns=None)
     if "regime" in table:
         table["regime"] = [shown_value("regime", name) for name in table["regime"]]
     if columns == "regime":
         table = table.rename(columns=lambda name: name if name in rows else shown_value(columns, name))
     return table.fillna("–")
-
-
-def accuracy_and_cost(frame: pd.DataFrame, rows: Sequence[str], columns: str = "column") -> pd.DataFrame:
-    """Mean accuracy in percent with the half width of its interval, and in brackets what was spent.
-
-    Args:
-        frame: with accuracy (fraction) and macs_fraction (mean cost over the backbone's), a row for each run.
-        rows, columns: as in `mean_and_interval`.
-    Returns:
-        Text cells such as "81.2 ± 0.9 (97)": at 97 % of the backbone's cost.
-    """
-    right, spent = (
-        mean_and_interval(frame, value, rows, columns, digits=digits)
-        for value, digits in (("accuracy", 1), ("macs_fraction", 0))
-    )
-    names = [name for name in right if name not in rows]
-    for name in names:
-        both = zip(right[name], spent[name], strict=True)
-        right[name] = [cell if cell == "–" else f"{cell} ({cost.partition(' ')[0]})" for cell, cost in both]
-    return right
 
 
 def _cell(values: pd.Series, digits: int) -> str:

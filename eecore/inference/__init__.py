@@ -12,7 +12,15 @@ from eecore.inference.calibration import (
 from eecore.inference.combining import Caching, GeometricEnsemble, ProductOfExperts
 from eecore.inference.counting import Agreement, patience, votes
 from eecore.inference.criteria import AboutRule, exit_rules, make_rule
-from eecore.inference.curve import accuracy_per_exit, area_under_curve, curve, envelope, outcome, spread_thresholds
+from eecore.inference.curve import (
+    accuracy_per_exit,
+    area_under_curve,
+    budget_thresholds,
+    curve,
+    envelope,
+    outcome,
+    spread_thresholds,
+)
 from eecore.inference.difficulty import (
     difficulty,
     leaving_early,
@@ -56,6 +64,7 @@ __all__ = [
     "area_under_curve",
     "as_used",
     "budget_table",
+    "budget_thresholds",
     "budgeted_batch",
     "calibration",
     "calibration_error",

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from eecore.errors import SettingError
 from eecore.inference.checks import Number, Numbers, check_macs
-from eecore.inference.curve import accuracy_per_exit, candidates, curve
+from eecore.inference.curve import accuracy_per_exit, budget_thresholds, curve
 from eecore.inference.protocol import Rule
-from eecore.inference.rules import score
 from eecore.shapes import Float, Int
 
 __all__ = ["BUDGETS", "budget_table", "choose_threshold", "solve"]
@@ -61,14 +60,14 @@ def budget_table(
 ) -> pd.DataFrame:
     """Test accuracy within budgets, read in four ways.
 
-    All choose among the same thresholds: 100 even ones, and 1000 that are spread over the scores of validation, so that
-    a budget is spent; even ones are too far apart just below 1, where the scores of sure exits crowd together.
+    All choose among the same thresholds, those of `budget_thresholds` on validation, so that they differ in nothing
+    but the samples they look at:
 
     "validation": the largest whose mean *validation* cost is within the budget, applied to test. The one to
         quote. Its test cost may miss the budget by a little; the column macs says so.
-    "test sweep": the largest whose mean *test* cost is within the budget; the paper's own code reads so.
-        More cost is not always more accuracy, so this is not the best point, and its 100 % is not the final
-        exit.
+    "test sweep": the largest whose mean *test* cost is within the budget; the rule of the paper's own code, which
+        has 100 even thresholds. More cost is not always more accuracy, so this is not the best point, and its
+        100 % is not the final exit.
     "oracle": the best test accuracy of those whose mean test cost is within the budget (the cheapest of
         equals).
     "final exit": everyone at the last exit without any other head, so its cost is the backbone's. It has no
@@ -92,9 +91,9 @@ def budget_table(
         raise SettingError(f"backbone_macs: expected a positive number, got {backbone_macs}")
     if len(budgets) == 0 or not all(budget > 0 for budget in budgets):
         raise SettingError(f"budgets: expected positive fractions of the backbone's macs or inf, got {list(budgets)}")
-    thresholds = candidates(score(validation_logits, rule))
-    validation = curve(validation_logits, validation_labels, macs, rule, thresholds)
-    test = curve(test_logits, test_labels, macs, rule, thresholds)
+    limits = budget_thresholds(validation_logits, rule)
+    validation = curve(validation_logits, validation_labels, macs, rule, limits)
+    test = curve(test_logits, test_labels, macs, rule, limits)
     final = {"threshold": 1.0, "accuracy": float(accuracy_per_exit(test_logits, test_labels)[-1])}
     rows = []
     for budget in budgets:

@@ -22,6 +22,7 @@ from eecore.shapes import Float, Int
 __all__ = [
     "accuracy_per_exit",
     "area_under_curve",
+    "budget_thresholds",
     "curve",
     "envelope",
     "even_thresholds",
@@ -59,25 +60,31 @@ def spread_thresholds(logits: Float[Tensor, "K N C"], rule: Rule = "confidence",
     return spread_over(score_and_prediction(logits, rule)[0], number)
 
 
-def spread_over(scores: Float[Tensor, "*R K N"], number: int) -> np.ndarray:
-    """`spread_thresholds` from the scores themselves, (T,); (R, T) from those of R draws of samples."""
-    inside = scores[..., :-1, :].flatten(-2).sort(dim=-1).values.double().cpu().numpy()
-    *draws, size = inside.shape
-    if size == 0:
-        return np.broadcast_to(even_thresholds(number), (*draws, number))
-    place = np.linspace(0.0, size - 1.0, number)[1:-1]
-    below = place.astype(int)  # sorted once and interpolated; np.quantile partitions for each
-    step = inside[..., np.minimum(below + 1, size - 1)] - inside[..., below]
-    return np.concatenate(
-        [np.zeros((*draws, 1)), inside[..., below] + (place - below) * step, np.ones((*draws, 1))], axis=-1
-    )
+def budget_thresholds(logits: Float[Tensor, "K N C"], rule: Rule = "confidence") -> np.ndarray:
+    """Thresholds among which those for budgets are chosen: 100 even ones, and 1000 of `spread_thresholds`.
+
+    Even ones alone cannot spend a budget where sure exits crowd: from 0.9899 to 1 the cost may jump by half of the
+    backbone's.
+
+    Args:
+        logits: of every exit, on validation data; the same thresholds are then used on test.
+        rule: one of `rules()`, or an object (see `exit_rules`).
+    Returns:
+        Each once, ascending, from 0 to 1.
+    Raises:
+        SettingError: as in `score`.
+    """
+    return np.union1d(even_thresholds(), spread_thresholds(logits, rule))
 
 
-def candidates(scores: Float[Tensor, "*R K N"]) -> np.ndarray:
-    """Thresholds to choose from, ascending: 1000 that are spread over the scores, and 100 even ones; of each draw."""
-    spread = spread_over(scores, 1000)
-    even = np.broadcast_to(even_thresholds(), (*spread.shape[:-1], 100))
-    return np.sort(np.concatenate([spread, even], axis=-1), axis=-1)
+def spread_over(scores: Float[Tensor, "K N"], number: int) -> np.ndarray:
+    """`spread_thresholds` from the scores themselves."""
+    inside = scores[:-1].flatten().sort().values.double().cpu().numpy()
+    if inside.size == 0:
+        return even_thresholds(number)
+    place = np.linspace(0.0, inside.size - 1.0, number)[1:-1]
+    between = np.interp(place, np.arange(inside.size), inside)  # sorted once; np.quantile partitions for each
+    return np.concatenate([[0.0], between, [1.0]])
 
 
 def accuracy_per_exit(logits: Float[Tensor, "K N C"], labels: Int[Tensor, " N"]) -> Float[Tensor, " K"]:

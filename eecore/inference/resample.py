@@ -1,9 +1,10 @@
 """What a threshold is worth that was chosen on few validation samples: many draws of n of them, all at once.
 
-Axes: K exits, N validation samples, M test samples, C classes, T thresholds, R draws, n samples of a draw.
+Axes: K exits, E = K - 1 (all but the last), N validation samples, M test samples, C classes, T thresholds, R draws,
+n samples of a draw.
 
-A threshold is chosen by cost alone, and cost by who leaves where: how many of a draw have left by an exit at each of T
-thresholds is looked up among its sorted scores.
+A threshold is chosen by cost alone, and cost by who leaves where. So it is looked up once from which of T thresholds on
+each of N samples stays behind each exit; what a draw costs at all of them is a count of its members, summed up.
 """
 
 import itertools
@@ -17,7 +18,7 @@ from torch import Tensor
 from eecore.errors import SettingError
 from eecore.inference.budget import BUDGETS, budget_shares, solve_draws
 from eecore.inference.checks import Number, Numbers, check_macs
-from eecore.inference.curve import candidates, curve, score_and_correct
+from eecore.inference.curve import budget_thresholds, curve, score_and_correct
 from eecore.inference.protocol import Rule
 from eecore.inference.rules import score
 from eecore.inference.targets import leaving_at
@@ -56,8 +57,9 @@ def resampled_budgets(
 ) -> pd.DataFrame:
     """Test accuracy and cost of thresholds that were chosen on n of the validation samples, draw by draw.
 
-    Two methods: "one threshold" for all exits, the largest of those of `budget_table` whose mean cost on the draw is
-    within the budget, as its "validation"; "one per exit", as `solve` finds them on the draw.
+    Two methods: "one threshold" for all exits, the largest whose mean cost on the draw is within the budget, as
+    "validation" of `budget_table`, for every draw among the same thresholds (`budget_thresholds` of all N samples);
+    "one per exit", as `solve` finds them on the draw.
 
     Args:
         validation_logits: of the samples to draw from. Their labels are not needed: a budget is a cost.
@@ -80,21 +82,22 @@ def resampled_budgets(
     if not sizes or not all(1 <= n <= total for n in sizes):
         raise SettingError(f"sizes: expected integers from 1 to the {total} samples that there are, got {list(sizes)}")
     scores, correct = score_and_correct(test_logits, test_labels, rule)
-    cost = check_macs(macs, len(scores))
-    limits = np.asarray(budgets, dtype=np.float64) * backbone_macs
+    thresholds = budget_thresholds(validation_logits, rule)
+    on_test, cost = curve(test_logits, test_labels, macs, rule, thresholds), check_macs(macs, len(scores))
+    stays_from, limits = _stays_from(certainty, thresholds), np.asarray(budgets, dtype=np.float64) * backbone_macs
     orders = draws(total, resamples, seed)
     rows: list[tuple[np.ndarray, ...]] = []
     for n in sizes:
         members = torch.as_tensor(orders[: 1 if n == total else resamples, :n])
-        drawn = certainty[:, members].transpose(0, 1).contiguous()
-        given = candidates(drawn)
-        mean_cost = _costs(drawn.cummax(dim=1).values, torch.tensor(given, dtype=drawn.dtype), cost)
+        mean_cost, drawn = (
+            _costs(stays_from, members, len(thresholds), cost),
+            certainty[:, members].transpose(0, 1).contiguous(),
+        )
         for limit in limits:
-            chosen = _largest_within(mean_cost, given, limit)
-            rows.append(_one(chosen, (test_logits, test_labels, macs, rule)))
+            rows.append(_one(mean_cost, limit, on_test))
             shares = budget_shares(cost, limit) if limit >= cost[0] else None
-            thresholds = None if shares is None else solve_draws(drawn, shares)
-            rows.append(_per_exit(thresholds, len(members), scores, correct, cost))
+            solved = None if shares is None else solve_draws(drawn, shares)
+            rows.append(_per_exit(solved, len(members), scores, correct, cost))
     return _frame(rows, sizes, budgets)
 
 
@@ -110,36 +113,32 @@ def _frame(rows: list[tuple[np.ndarray, ...]], sizes: Sequence[int], budgets: Se
     return pd.DataFrame({**names, "draw": np.concatenate([np.arange(n) for n in counts]), **dict(values)})
 
 
-def _costs(highest: Float[Tensor, "R K n"], limits: Float[Tensor, "R T"], cost: np.ndarray) -> np.ndarray:
-    """Mean cost of each draw at each of its thresholds, (R, T).
+def _stays_from(certainty: Float[Tensor, "K N"], thresholds: np.ndarray) -> Int[Tensor, "E N"]:
+    """Place of the first threshold at which a sample stays behind each exit but the last: its highest score so far."""
+    limits = torch.as_tensor(thresholds, dtype=certainty.dtype)  # compared in the type of the scores
+    return torch.searchsorted(limits, certainty.cummax(dim=0).values[:-1].contiguous())
 
-    A sample has left by an exit where its highest score so far passes the threshold; by the last one everyone has.
+
+def _costs(stays_from: Int[Tensor, "E N"], members: Int[Tensor, "R n"], number: int, cost: np.ndarray) -> np.ndarray:
+    """Mean cost of each draw at each of a number of thresholds, (R, T).
+
+    A sample that stays behind exit k costs c_(k+1) - c_k more than one that leaves there.
     """
-    samples = highest.shape[2]
-    ranked = highest.sort(dim=2).values
-    left = [
-        samples - torch.searchsorted(ranked[:, k].contiguous(), limits.contiguous(), right=True)
-        for k in range(len(cost) - 1)
-    ]
-    counts = torch.stack([*left, torch.full(limits.shape, samples)], dim=2).double().numpy()  # (R, T, K)
-    return np.diff(counts, axis=2, prepend=0.0) @ cost / samples
+    draws, samples = members.shape
+    total = np.full((draws, number), cost[0] * samples)
+    for place, more in zip(stays_from, np.diff(cost), strict=True):
+        places = place[members]
+        begin = torch.zeros(draws, number, dtype=torch.int64).scatter_add_(1, places, torch.ones_like(places))
+        total += more * begin.cumsum(dim=1).numpy()
+    return total / samples
 
 
-def _largest_within(mean_cost: np.ndarray, limits: np.ndarray, budget: float) -> np.ndarray:
-    """The largest threshold of each draw whose cost is within the budget, (R,); NaN where none is."""
-    within = mean_cost <= budget
+def _one(mean_cost: np.ndarray, limit: float, on_test: pd.DataFrame) -> tuple[np.ndarray, ...]:
+    """The largest threshold within the budget for each draw, and what it gives on test: accuracy, macs."""
+    within = mean_cost <= limit
     last = within.shape[1] - 1 - within[:, ::-1].argmax(axis=1)
-    return np.where(within.any(axis=1), np.take_along_axis(limits, last[:, None], axis=1)[:, 0], np.nan)
-
-
-def _one(thresholds: np.ndarray, test: tuple[Tensor, Tensor, Numbers, Rule]) -> tuple[np.ndarray, ...]:
-    """Each draw's threshold, and what it gives on test: accuracy, macs."""
-    out = np.full((3, len(thresholds)), np.nan)
-    there = ~np.isnan(thresholds)
-    if there.any():
-        on_test = curve(*test, thresholds[there])
-        out[:, there] = on_test[["threshold", "accuracy", "macs"]].to_numpy().T
-    return tuple(out)
+    columns = (on_test[name].to_numpy()[last] for name in ("threshold", "accuracy", "macs"))
+    return tuple(np.where(within.any(axis=1), column, np.nan) for column in columns)
 
 
 def _per_exit(

@@ -6,6 +6,7 @@ from companion.lab.reading import Records, records
 from companion.lab.runner import work
 from companion.lab.states import runs_status, status
 from companion.lab.words import (
+    chosen_among,
     count_in_words,
     coverage,
     differences_at_ends,
@@ -22,6 +23,7 @@ __all__ = [
     "Plan",
     "Planned",
     "Records",
+    "chosen_among",
     "count_in_words",
     "coverage",
     "differences_at_ends",

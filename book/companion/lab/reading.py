@@ -13,6 +13,7 @@ from companion.lab.plan import PLAN, Entry, Plan, Planned, read_plan, records_fo
 from companion.lab.states import stale_because
 
 RUN = ["dataset", "model", "regime", "seed"]
+EVEN = "100 even ones"  # what records chose from before they said it
 ABOUT = ["name", *RUN, "device", "state"]
 COLUMNS = {
     "exits": [
@@ -40,7 +41,7 @@ COLUMNS = {
         "macs",
         "macs_fraction",
     ],
-    "budgets": [*ABOUT, "rule", "budget", "choice", "threshold", "accuracy", "macs", "macs_fraction"],
+    "budgets": [*ABOUT, "rule", "budget", "choice", "threshold", "accuracy", "macs", "spent", "among"],
     "costs": [*ABOUT, "training_macs", "training_seconds"],
     "history": [*ABOUT, "phase", "trains", "epoch", "train_loss", "validation_loss", "lr", "seconds"],
     "provenance": [
@@ -75,7 +76,7 @@ class Records:
         exits: like Result.frame: a row per run, split and exit; accuracy, loss (nats), confidence (mean top
             probability), or pearson and mse of a regression, macs, macs_fraction, training_macs, training_seconds.
         curves: like tables.curves or tables.regression_curves, on test.
-        budgets: like tables.budgets; a regression has none.
+        budgets: like tables.budgets, and among: the thresholds that were chosen from (in words); a regression has none.
         costs: like tables.training_costs.
         history: like Result.history, at some epochs.
         provenance: a row per run: title, family, size, why (it is stale), threads, torch, commit, finished,
@@ -157,9 +158,10 @@ def _frames(record: dict[str, Any], planned: Planned | None) -> dict[str, pd.Dat
         "history": pd.concat([_history(i, phase) for i, phase in enumerate(phases)], ignore_index=True),
         "provenance": pd.DataFrame([_provenance(record, entry, why)]),
     }
-    for name in ("curves", "budgets"):
-        if len(made[name]):
-            made[name]["macs_fraction"] = made[name]["macs"] / backbone
+    made["curves"]["macs_fraction"] = made["curves"]["macs"] / backbone
+    if len(made["budgets"]):
+        among = record.get("budget_thresholds") or EVEN
+        made["budgets"] = made["budgets"].assign(spent=made["budgets"]["macs"] / backbone, among=among)
     return {name: frame.assign(**about) for name, frame in made.items()}
 
 

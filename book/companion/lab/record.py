@@ -19,6 +19,7 @@ from eecore.training import Result
 RULES = {"classification": ("confidence", "entropy"), "regression": ("difference",)}  # by task
 EPOCHS = 40  # rows of a phase's history at most
 _linear_known: dict[str, dict[str, float]] = {}  # by the data's fingerprint
+SPREAD = "100 even and 1000 spread over validation scores"  # inference.budget_thresholds; a record without it: 100 even
 
 
 def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> dict[str, Any]:
@@ -50,6 +51,7 @@ def make_record(planned: Planned, result: Result, machine: dict[str, Any]) -> di
         "linear": _linear(data.load(result.run.dataset)),
         "curves": {rule: _columns(_curve(result, rule)) for rule in rules},
         "budgets": {rule: _columns(_budgets(result, rule)) for rule in rules if classifies},
+        "budget_thresholds": SPREAD if classifies else None,
         "training": [_phase(*both) for both in zip(made["phases"], result.phase_macs, strict=True)],
         "machine": {"device": made["device"], "processor": made["processor"], **machine},
         "versions": made["versions"],

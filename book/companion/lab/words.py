@@ -6,7 +6,7 @@ import pandas as pd
 
 from companion import plotting, tables
 from companion.lab.against import NOTHING
-from companion.lab.reading import Records
+from companion.lab.reading import EVEN, Records
 
 
 def coverage(state: pd.DataFrame) -> str:
@@ -57,6 +57,24 @@ def with_budget_names(budgets: pd.DataFrame) -> pd.DataFrame:
     """Budgets with a column `column`: "25%", ..., "unlimited"."""
     names = ["unlimited" if budget == float("inf") else f"{budget:.0%}" for budget in budgets["budget"]]
     return budgets.assign(column=names)
+
+
+def chosen_among(budgets: pd.DataFrame) -> str:
+    """From which thresholds those for budgets were chosen, as a sentence; not all records chose from the same.
+
+    Args:
+        budgets: of Records.
+    Example:
+        >>> chosen_among(pd.DataFrame({"name": "a", "regime": "joint", "seed": [0, 1], "among": "100 even ones"}))
+        'Thresholds were chosen from 100 even ones, which may leave much of a budget unspent.'
+    """
+    counts = budgets.drop_duplicates(["name", "regime", "seed"])["among"].value_counts()
+    said = "; ".join(
+        f"{among} ({count} of {counts.sum()} runs)" if len(counts) > 1 else among for among, count in counts.items()
+    )
+    unspent = ", which may leave much of a budget unspent" if set(counts.index) == {EVEN} else ""
+    mixed = ": runs of the two kinds need not spend the same of a budget" if len(counts) > 1 else ""
+    return f"Thresholds were chosen from {said}{unspent}{mixed}."
 
 
 def differences_at_ends(found: Records, regimes: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -20,7 +20,6 @@ from eecore import data, inference
 from eecore.errors import SettingError
 from eecore.evidence import half_width
 from eecore.inference import Rule
-from eecore.inference.curve import candidates
 from eecore.inference.rules import score_and_prediction
 from eecore.training import Result
 
@@ -108,7 +107,7 @@ def _regime(name: str, runs: Sequence[Result], rule: Rule, samples: Sequence[int
         "threshold": _counted(runs, rule, [np.array(THRESHOLDS)] * len(runs)),
         "budget": {
             "skip": skip,
-            "chosen": _deltas(np.round(1e3 * np.mean(kept, axis=0)).astype(int)),
+            "chosen": _deltas(np.round(1e5 * np.mean(kept, axis=0)).astype(int)),
             **_counted(runs, rule, kept),
         },
         "pictures": _answers(runs[0], rule, samples, kept[0], skip),
@@ -117,8 +116,8 @@ def _regime(name: str, runs: Sequence[Result], rule: Rule, samples: Sequence[int
 
 def _within(run: Result, rule: Rule) -> np.ndarray:
     """For each budget the threshold chosen on validation, as in `inference.budget_table`."""
-    given = candidates(score_and_prediction(run.validation_logits, rule)[0])
-    points = inference.curve(run.validation_logits, run.validation_labels, run.macs, rule, given)
+    limits = inference.budget_thresholds(run.validation_logits, rule)
+    points = inference.curve(run.validation_logits, run.validation_labels, run.macs, rule, limits)
     return np.array([inference.choose_threshold(points, budget * run.backbone_macs) for budget in BUDGETS])
 
 

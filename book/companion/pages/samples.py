@@ -40,12 +40,12 @@ def taken_within(result: Result, rule: str, budget: float) -> tuple[float, Tenso
     Args:
         result: a run.
         rule: exit rule.
-        budget: mean cost per sample as a fraction of the backbone's. Of `eecore.inference.spread_thresholds`, the
+        budget: mean cost per sample as a fraction of the backbone's. Of `eecore.inference.budget_thresholds`, the
             largest whose mean validation cost is within it.
     Returns:
         NaN and None where not even the first exit is that cheap.
     """
-    limits = inference.spread_thresholds(result.validation_logits, rule)
+    limits = inference.budget_thresholds(result.validation_logits, rule)
     points = inference.curve(result.validation_logits, result.validation_labels, result.macs, rule, limits)
     threshold = inference.choose_threshold(points, budget * result.backbone_macs)
     if np.isnan(threshold):

@@ -91,7 +91,7 @@ def _on_test(within: pd.DataFrame, macs: dict[tuple[object, ...], int]) -> pd.Da
     used = frame["macs"] / (frame["budget"] * backbone)
     about = {"method": frame["choice"].map(names), "samples": float("nan"), "size": "test"}
     made = frame.assign(**about, used=used, exceeds=0.0, dear=used)
-    return made.drop(columns=["choice", "threshold", "macs"])
+    return made.drop(columns=["choice", "threshold", "macs", "spent"])
 
 
 def what_test_adds(frame: pd.DataFrame) -> pd.DataFrame:

@@ -46,7 +46,8 @@ class Recommendation:
         table: a row per regime, the recommended one first: regime, accuracy (mean, fraction), difference (the
             recommended one's mean minus this one's), low, high (its t interval), n (cells, or pairs of runs of one
             cell), p (t test), p_holm (over the alternatives), apart (p_holm is below 1 - level), training (cost of
-            training, as a fraction of the recommended one's).
+            training, as a fraction of the recommended one's), spent (mean cost of inference on test, as a fraction of
+            the backbone's; NaN where the evidence lacks it).
         cells: a row per cell: dataset, model, n (pairs of runs), best (regime), beaten (another regime is told apart
             above the recommended one there, without correction).
         runs: a row per cell and source: source, dataset, model, seeds (text), regimes (text), count (of runs).
@@ -87,7 +88,8 @@ def recommend(
     size, its family on the same data, and so on to all runs; see companion.recommendation.groups.
 
     Args:
-        evidence: one row per run and budget, with the columns COLUMNS; from companion.recommendation.runs.
+        evidence: one row per run and budget, with the columns COLUMNS, and spent where it is known; from
+            companion.recommendation.runs.
         model, dataset: names; None: any.
         family: of networks, such as "transformer"; None: the model's, or any.
         budget: of inference, as a fraction of the backbone's multiply-adds, one of those in the evidence; or FINAL.
@@ -163,7 +165,9 @@ def _answer(
     cost = _mean_of_cells(cost.div(cost.max(axis=1), axis=0))
     means = _mean_of_cells(pairs)
     best = str(cost[means >= means.max() - EQUAL].idxmin())
+    spent = _mean_of_cells(_complete(rows, candidates, "spent").reindex(pairs.index)) if "spent" in rows else {}
     table = _compared(pairs, means, cost / cost[best], best, level)
+    table["spent"] = [spent.get(name, np.nan) for name in table["regime"]]
     alike = table["regime"][1:][~table["apart"][1:].astype(bool)]
     cells = _cells(pairs, best, level)
     return Recommendation(best, tuple(alike), group, broadened, budget, training, level, table, cells, _runs(pairs))

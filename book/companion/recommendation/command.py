@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.table import Table
 
@@ -67,10 +68,11 @@ def _budget(text: str) -> float | str:
 
 def _table(answer: Recommendation) -> Table:
     """The regimes of a recommendation, the recommended one first."""
-    table = Table("regime", "test accuracy (%)", "below the first (points)", "n", "p (Holm)", "training cost")
+    table = Table("regime", "test accuracy (%)", "below the first (points)", "n", "p (Holm)", "training cost", "spent")
     for _, row in answer.table.iterrows():
         first = row["regime"] == answer.regime
         gap, p = ("", "") if first else (gap_in_words(row), f"{row['p_holm']:.2g}")
         n = "" if first else str(row["n"])
-        table.add_row(label(row["regime"]), f"{100 * row['accuracy']:.1f}", gap, n, p, f"{row['training']:.0%}")
+        spent = "" if np.isnan(row["spent"]) else f"{row['spent']:.0%}"
+        table.add_row(label(row["regime"]), f"{100 * row['accuracy']:.1f}", gap, n, p, f"{row['training']:.0%}", spent)
     return table

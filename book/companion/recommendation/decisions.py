@@ -63,7 +63,8 @@ def decision_table(found: pd.DataFrame) -> pd.DataFrame:
     Args:
         found: from `answers`.
     Returns:
-        Cells such as "mixed, 2.1 [1.2, 3.0] above joint (n = 3)", or "mixed ≈ joint, 0.3 [-0.2, 0.8] (n = 3)" where the
+        Cells such as "mixed, 2.1 [1.2, 3.0] above joint (n = 3; spent 98 and 97)", with what both spend of the
+        backbone's cost on test in percent where that is known, or "mixed ≈ joint, 0.3 [-0.2, 0.8] (n = 3)" where the
         nearest cannot be told apart; "–" where no run answers.
     """
     cells = found.assign(text=[_cell(answer) for answer in found["answer"]], column=found["budget"].map(_name))
@@ -81,7 +82,9 @@ def _cell(answer: Recommendation) -> str:
     if second["n"] < 2:
         return f"{best}, {gap} above {other} (one seed)"
     text = f"{best}, {gap} above {other}" if second["apart"] else f"{best} ≈ {other}, {gap}"
-    return f"{text} (n\u00a0=\u00a0{second['n']})"  # a narrow column does not break this
+    spent = answer.table["spent"].iloc[:2]
+    behind = "" if spent.isna().any() else "; spent " + " and ".join(f"{100 * share:.0f}" for share in spent)
+    return f"{text} (n\u00a0=\u00a0{second['n']}{behind})"  # a narrow column does not break the number
 
 
 def map_of(found: pd.DataFrame) -> pd.DataFrame:

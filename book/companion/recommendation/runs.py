@@ -61,7 +61,8 @@ def evidence_of_results(
         rule: exit rule; its threshold is chosen on validation, accuracy is on test.
         budgets: fractions of the backbone's multiply-adds.
     Returns:
-        The columns of advice.COLUMNS, source "grid"; accuracy is NaN where a budget is below the first exit's cost.
+        The columns of advice.COLUMNS and spent (mean cost on test, fraction of the backbone's), source "grid"; accuracy
+        and spent are NaN where a budget is below the first exit's cost.
     """
     if not results:
         return pd.DataFrame(columns=COLUMNS)
@@ -91,4 +92,4 @@ def _at_budgets(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _finished(frame: pd.DataFrame) -> pd.DataFrame:
     families = {model: family_of(model) for model in frame["model"].unique()}
-    return frame.assign(family=frame["model"].map(families))[COLUMNS].reset_index(drop=True)
+    return frame.assign(family=frame["model"].map(families))[[*COLUMNS, "spent"]].reset_index(drop=True)

@@ -50,6 +50,7 @@ def in_words(
     parts = [
         f"For {about}: **{label(best)}**. It is {ahead}.",
         basis,
+        _spent(table),
         _cost(table, training),
         _heterogeneity(table, cells),
     ]
@@ -70,6 +71,13 @@ def _basis(table: pd.DataFrame, cells: pd.DataFrame, runs: pd.DataFrame, level: 
         return f"It rests on one seed ({count} runs): no uncertainty can be given."
     unit = f"{n} combinations of data and model" if len(cells) > 1 else f"{n} seeds"
     return f"{100 * level:g} % intervals over {unit}, {count} runs; told apart after Holm's correction."
+
+
+def _spent(table: pd.DataFrame) -> str:
+    """What inference really costs on test, where that is known."""
+    known = table.dropna(subset=["spent"]) if "spent" in table else table.iloc[:0]
+    each = ", ".join(f"{label(row.regime)} {row.spent:.0%}" for row in known.itertuples())
+    return f"Spent on test, in % of the backbone's cost: {each}." if each else ""
 
 
 def _cost(table: pd.DataFrame, training: str) -> str:

@@ -42,7 +42,7 @@ function eecoreExplorer(id) {
       macs: shares.reduce((sum, share, k) => sum + share * cell.macs[k], 0),
       shares,
       half: table.half && table.half[at] / 1000,
-      chosen: table.chosen && table.chosen[at] / 1000,
+      chosen: table.chosen && table.chosen[at] / 100000,
     };
   }
 
@@ -114,7 +114,7 @@ function eecoreExplorer(id) {
       const texts = found
         ? [accuracyText(found), percent(found.macs / cell.backbone_macs), count(found.macs)]
         : ["–", "–", "–"];
-      if (budget) texts.push(found ? found.chosen.toFixed(3) : "–");
+      if (budget) texts.push(found ? found.chosen.toFixed(5) : "–");
       const line = make("tr", regime === chosen ? { class: "ex-chosen", "aria-current": "true" } : {});
       line.append(make("th", { scope: "row" }, swatch(regime), regime.label), ...texts.map((text) => make("td", {}, text)));
       return line;
