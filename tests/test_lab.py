@@ -400,6 +400,7 @@ def test_no_records_are_frames_without_rows(tmp_path):
     first, last = lab.differences_at_ends(found, ["joint", "mixed"])
     assert first.empty
     assert last.empty
+    assert lab.chosen_among(found.budgets) == "No record has an accuracy within a budget."
     against = lab.paper_against_ours(found)
     assert len(against) == 21
     assert lab.rows_in_words(against) == "Of 21 rows, 0 have a record of ours beside them and 21 have none yet."

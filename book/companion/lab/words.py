@@ -69,6 +69,8 @@ def chosen_among(budgets: pd.DataFrame) -> str:
         'Thresholds were chosen from 100 even ones, which may leave much of a budget unspent.'
     """
     counts = budgets.drop_duplicates(["name", "regime", "seed"])["among"].value_counts()
+    if counts.empty:
+        return "No record has an accuracy within a budget."
     said = "; ".join(
         f"{among} ({count} of {counts.sum()} runs)" if len(counts) > 1 else among for among, count in counts.items()
     )
