@@ -21,10 +21,12 @@ def part(group: str, name: str) -> Any:
     Raises:
         SettingError: the companion is not installed.
     """
-    found = importlib.metadata.entry_points(group=group, name=name)
-    if not found:
-        raise SettingError(f"{name}: it belongs to the book; install that beside the library: pip install -e ./book")
-    return next(iter(found)).load()
+    for found in importlib.metadata.entry_points(group=group, name=name):
+        try:
+            return found.load()
+        except ModuleNotFoundError:  # it was installed once, and is gone
+            continue
+    raise SettingError(f"{name}: it belongs to the book; install that beside the library: pip install -e ./book")
 
 
 def command(name: str) -> Callable[..., None]:
