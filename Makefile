@@ -13,7 +13,7 @@ export EECORE_OWN := $(OWN)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help book pdf archive test notebook bench serve lint clean clean-all
+.PHONY: help book pdf archive test test-core notebook bench serve lint clean clean-all
 .SUFFIXES:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make pdf       print the whole book into one PDF (needs Chromium)'
 	@echo 'make archive   one zip with the book, executed notebooks, code, records, and where the data come from'
 	@echo 'make test      run all tests'
+	@echo 'make test-core run the tests of the library alone, without the slow ones'
 	@echo 'make notebook  execute one notebook with your parameters and show where it is, for instance'
 	@echo '               make notebook NB=02_regimes ARGS="-p datasets [digits] -p seeds [0,1]"'
 	@echo '               make notebook NB=02_regimes OWN=own.py ARGS="-p regimes [joint,mixed,my_regime]"'
@@ -59,6 +60,9 @@ archive: $(STAMP)
 
 test: $(STAMP)
 	@$(PY) -m pytest $(ARGS)
+
+test-core: $(STAMP)
+	@$(PY) -m pytest --core -m 'not slow and not browser' $(ARGS)
 
 bench: $(STAMP)
 	@$(PY) -m bench.run $(ARGS)

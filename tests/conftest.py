@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import os
+import re
 import subprocess
 import tempfile
 
@@ -14,6 +15,9 @@ from jaxtyping import install_import_hook
 import smoke_book
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+_OF_THE_BOOK = re.compile(
+    r"^\s*(from|import) (archive|build|companion|execute|own_page|parameter_page|pdf|smoke_book)\b", re.M
+)
 install_import_hook(["eecore", "companion"], "beartype.beartype")
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("any machine", deadline=None)  # it may have much else to do
@@ -84,6 +88,17 @@ def _missing():
     return {
         name: how[name] for name in there if not there[name] and not os.environ.get(f"EECORE_REQUIRE_{name.upper()}")
     }
+
+
+def pytest_addoption(parser):
+    parser.addoption("--core", action="store_true", help="only tests of the library, none that needs the book")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With --core: leave out what imports the companion or the programs that build the book."""
+    if config.getoption("--core") and collection_path.suffix == ".py":
+        return True if _OF_THE_BOOK.search(collection_path.read_text(encoding="utf-8")) else None
+    return None
 
 
 def pytest_collection_modifyitems(config, items):

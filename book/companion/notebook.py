@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import html
+import importlib
 import io
 import json
 import re
@@ -20,7 +21,6 @@ from matplotlib.figure import Figure
 from companion import made, plotting
 from companion.parameters import check_parameters
 from companion.plotting import light_svg
-from eecore import cli
 from eecore.errors import EecoreError
 from eecore.training.result import Result
 
@@ -153,6 +153,7 @@ class Page:
         Raises:
             EecoreError: as the command; the command line would end with the same message.
         """
+        cli = importlib.import_module("eecore.cli")  # few pages show a command
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             cli.app(list(words), standalone_mode=False)
         line = f"$ python -m eecore {shlex.join(words)}".replace(f"{Path.cwd()}/", "").replace(str(Path.home()), "~")
