@@ -70,7 +70,7 @@ def rows(first, last):
 def test_the_answer_follows_the_intervals():
     said = ladder.in_words(rows((0.05, 0.01), (0.0, 0.01)))
     assert "**differ at the first exit, and at the last one they cannot be told apart**" in said
-    assert "*mixed* − *joint, mixed's budget* +5.0 [+4.0, +6.0], +5.0 [+4.0, +6.0]" in said
+    assert "  - *mixed − joint*: +5.0 [+4.0, +6.0] at 8 epochs a phase, +5.0 [+4.0, +6.0] at 16 epochs a phase" in said
     other = ladder.in_words(rows((0.005, 0.01), (0.05, 0.01)))
     assert "told apart in 0% of the comparisons at the first exit, 100% at the last" in other
     assert ladder.in_words(ladder.pooled({})) == ""

@@ -52,8 +52,13 @@ def pooled(found: Mapping[int, lab.Records]) -> pd.DataFrame:
             )
             for a, b in PAIRS:
                 gap = over_cells((right[a] - right[b]).rename("gap").reset_index(), "gap", _CELL)
-                names = " − ".join(shown_value("regime", name) for name in (a, b))
-                about = {"epochs": epochs, "outcome": outcome, "a": a, "b": b, "label": f"{epochs} epochs · {names}"}
+                about = {
+                    "epochs": epochs,
+                    "outcome": outcome,
+                    "a": a,
+                    "b": b,
+                    "label": f"{epochs} epochs · {_names(a, b)}",
+                }
                 estimate = {"mean": gap.mean, "low": gap.low, "high": gap.high, "n": gap.n, "p": gap.p}
                 rows.append({**about, **estimate, "cost": float((macs[a] / macs[b]).mean())})
     columns = ["epochs", "outcome", "a", "b", "label", "mean", "low", "high", "n", "p", "cost"]
@@ -77,17 +82,23 @@ def in_words(frame: pd.DataFrame) -> str:
         lead += (
             f"are told apart in {first.mean():.0%} of the comparisons at the first exit, {last.mean():.0%} at the last"
         )
-    lengths = ", ".join(map(str, sorted(frame["epochs"].unique())))
-    parts = [f"- {outcome}: {_pairs(part)}" for outcome, part in frame.groupby("outcome", sort=False)]
-    about = f"{int(frame['n'].max())} combinations of data and model, each once; points at {lengths} epochs of a phase"
+    about = f"{int(frame['n'].max())} combinations of data and model, each once; points, with 95 % intervals"
+    parts = [f"- {outcome}\n{_pairs(part)}" for outcome, part in frame.groupby("outcome", sort=False)]
     return f"{lead} ({about}):\n\n" + "\n".join(parts)
 
 
 def _pairs(part: pd.DataFrame) -> str:
-    """The differences of each pair of regimes at one exit."""
-    said = []
+    """The differences of each pair of regimes at one exit, a line each."""
+    lines = []
     for (a, b), pair in part.groupby(["a", "b"], sort=False):
-        names = " − ".join(f"*{shown_value('regime', name)}*" for name in (a, b))
-        each = (f"{100 * row.mean:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]" for row in pair.itertuples())
-        said.append(f"{names} {', '.join(each)}")
-    return "; ".join(said)
+        each = (
+            f"{100 * row.mean:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}] at {row.epochs} epochs a phase"
+            for row in pair.itertuples()
+        )
+        lines.append(f"  - *{_names(a, b)}*: {', '.join(each)}")
+    return "\n".join(lines)
+
+
+def _names(a: str, b: str) -> str:
+    """Two regimes as they are called where all have one cost."""
+    return " − ".join(shown_value("regime", name.removesuffix("_long")) for name in (a, b))
