@@ -10,9 +10,8 @@ from typing import Any
 from eecore import inference, models
 from eecore.errors import EecoreError, SettingError, choose, shown
 from eecore.evidence import CORRECTIONS
-from eecore.grid_file import dataset, datasets, integer, integers, listed, more_seeds, name_in, names_in, seeds
+from eecore.grid_file import ENTRIES, dataset, integer, integers, listed, name_in, names_in
 from eecore.methods import METHODS
-from eecore.training import regimes
 from eecore.training.objectives import DISTILLATIONS, GRADIENTS, WEIGHTS
 
 
@@ -91,16 +90,11 @@ def _exits(name: str, value: object) -> str:
 
 
 CHECKS: dict[str, Callable[[str, object], Any]] = {
+    **{name: ENTRIES[name] for name in ("datasets", "models", "regimes", "seeds", "more_seeds", "epochs")},
     "dataset": dataset,
     "source": dataset,
-    "datasets": datasets,
     "model": name_in(models.names),
-    "models": names_in(models.names, '["vit_nano"]'),
-    "regimes": names_in(regimes, '["disjoint", "joint", "mixed"]'),
-    "seeds": seeds,
-    "more_seeds": more_seeds,
     "seed": integer(0, 2**31 - 1),
-    "epochs": integer(1, 100_000),
     "rule": name_in(inference.rules),
     "rules": names_in(inference.rules, '["confidence", "entropy"]'),
     "criteria": names_in(lambda: list(inference.exit_rules()), '["confidence", "patience"]'),

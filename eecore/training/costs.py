@@ -13,6 +13,8 @@ from eecore.training.phase_rules import branch_parts, moving_parts
 from eecore.training.phases import UNFREEZING, Phase
 from eecore.training.settings import Run
 
+FORWARD, THROUGH, LEARNS = 1, 2, 3  # run; differentiated for what lies below; its own parameters too
+
 
 def training_costs(run: Run, done: Sequence[Mapping[str, Any]]) -> list[int]:
     """Multiply-adds of the phases of a run.
@@ -48,9 +50,6 @@ def training_costs(run: Run, done: Sequence[Mapping[str, Any]]) -> list[int]:
 def _of_phase(maker: models.Maker, name: str, network: tuple[tuple[str, Any], ...], **about: Any) -> int:
     known = dict(network)
     return phase_macs(models.build(name, **known, device="meta"), known["shape"], known["kind"], **about)
-
-
-FORWARD, THROUGH, LEARNS = 1, 2, 3  # run; differentiated for what lies below; its own parameters too
 
 
 def phase_macs(
